@@ -1,0 +1,546 @@
+//! The state machine: what happens to this node goes in, what is to be done about it comes out.
+//!
+//! One idea runs through it: only the owner writes its record, every node judges silence for itself, and an answer that
+//! we fetched is evidence where a thing pushed to us is a reason to ask. This file is the face; `round` does what is due,
+//! `receive` answers calls, `answer` takes answers in, `hear` weighs what is said of others, and `own` keeps this node's
+//! own word.
+
+mod answer;
+mod exchanges;
+mod hear;
+mod own;
+mod receive;
+mod round;
+
+use crate::address::Url;
+use crate::book::Book;
+use crate::config::Config;
+use crate::detector::Detector;
+use crate::election::{Bully, Contender, Election};
+use crate::error::Invalid;
+use crate::event::Event;
+use crate::id::{Label, Name, NodeId};
+use crate::member::Member;
+use crate::message::{Answer, Caller, Entry, Failure, Reply, Request, Status};
+use crate::record::Load;
+use crate::rng::Rng;
+use crate::table::Table;
+use crate::time::{Instant, Wall};
+use crate::view::{Counters, SeedView, Seen, View};
+use exchanges::{Exchanges, Purpose};
+use own::Own;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Which of the calls that reached this node; made by whoever drives it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallId(u64);
+
+impl CallId {
+    /// The one after this.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+/// Which of the exchanges that this node began; made by the node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ExchangeId(u64);
+
+impl ExchangeId {
+    /// The one after this.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+/// Who this node is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Its id: a fresh one for each start, unless there is a reason to keep one.
+    pub id: NodeId,
+    /// What people call it.
+    pub name: Name,
+    /// Where others reach it.
+    pub url: Url,
+    /// What it does.
+    pub services: Vec<Label>,
+    /// The agents it runs.
+    pub agents: Vec<Label>,
+    /// The release it runs, if others should know.
+    pub version: Option<Name>,
+}
+
+/// What happens to a node.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// The deadline has come.
+    Tick {
+        /// The time of day, which stamps the node's own record and decides nothing else.
+        wall: Wall,
+    },
+    /// A request came in.
+    Receive {
+        /// Names the call in [`Output::Reply`].
+        call: CallId,
+        /// Where it came from.
+        caller: Caller,
+        /// What it says.
+        request: Request,
+    },
+    /// An exchange ended.
+    Answer {
+        /// The one that [`Output::Send`] named.
+        exchange: ExchangeId,
+        /// What came of it.
+        answer: Result<Answer, Failure>,
+    },
+    /// The owner of the node has something to say.
+    Command(Command),
+}
+
+/// What its owner tells a node about itself.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// It is as busy as this. Travels with the next heartbeat.
+    Load(Load),
+    /// It runs these agents now. Told at once.
+    Agents(Vec<Label>),
+    /// Others reach it here. Told at once.
+    Url(Url),
+    /// It takes no new requests from now on: told at once, and its services and agents are withdrawn.
+    Drain,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// Take `request` to `to`, and bring what comes of it as [`Input::Answer`].
+    Send {
+        /// Names the exchange.
+        exchange: ExchangeId,
+        /// This node, for [`Answer::from`]'s counterpart on the wire.
+        from: NodeId,
+        /// Whom to call.
+        to: Url,
+        /// What to say.
+        request: Request,
+    },
+    /// Nobody waits for this exchange any more.
+    Abandon {
+        /// The one that [`Output::Send`] named.
+        exchange: ExchangeId,
+    },
+    /// Answer a call that came in as [`Input::Receive`].
+    Reply {
+        /// Which.
+        call: CallId,
+        /// What to say.
+        reply: Reply,
+    },
+    /// Something happened that people may want to know.
+    Report(Event),
+    /// The mesh looks different now: [`Node::view`] shows how.
+    Changed,
+}
+
+/// One node of a mesh, as a state machine: no clock, no socket, no thread.
+///
+/// Whoever drives it calls [`Node::handle`] with [`Input::Tick`] when [`Node::deadline`] comes, and with everything else
+/// when it happens, and carries out what is returned. The same inputs at the same moments give the same outputs.
+#[derive(Debug)]
+pub struct Node {
+    config: Config,
+    own: Own,
+    table: Table,
+    book: Book,
+    detector: Detector,
+    election: Box<dyn Election>,
+    exchanges: Exchanges,
+    rng: Rng,
+    started: Instant,
+    seeds: Vec<Seed>,
+    joined: bool,
+    join_attempts: u32,
+    next_join: Instant,
+    next_round: Instant,
+    next_heartbeat: Instant,
+    /// No member's silence becomes anything before then.
+    next_sweep: Instant,
+    /// Questions about silence that this round may still ask.
+    questions_left: usize,
+    /// Members to introduce this node to.
+    introductions: VecDeque<NodeId>,
+    /// Addresses of nodes that were first heard of as suspect or dead: asked, but not entered.
+    leads: VecDeque<Url>,
+    /// Addresses that more than one id lays claim to.
+    rivals: BTreeMap<Url, Rivals>,
+    /// Calls that wait for a member to be asked on the caller's behalf.
+    on_behalf: Vec<OnBehalf>,
+    /// Calls that wait for this node's farewell.
+    leaving: Vec<CallId>,
+    /// Unknown ids that strangers may still bring, as of then.
+    stranger_allowance: f64,
+    stranger_allowance_as_of: Instant,
+    leader: Option<NodeId>,
+    leader_since: Instant,
+    counters: Counters,
+    version: u64,
+    changed: bool,
+    outputs: Vec<Output>,
+}
+
+/// An address to join through.
+#[derive(Debug)]
+struct Seed {
+    url: Url,
+    outcome: Option<Result<(), String>>,
+    /// Who answered there.
+    node: Option<NodeId>,
+}
+
+/// What is known of an address that more than one id lays claim to.
+#[derive(Debug)]
+struct Rivals {
+    /// Who last made way there.
+    displaced: Option<NodeId>,
+    /// When whoever is there was last asked.
+    asked: Instant,
+}
+
+/// A call that waits for a member to be asked.
+#[derive(Debug)]
+struct OnBehalf {
+    call: CallId,
+    subject: NodeId,
+    until: Instant,
+}
+
+/// Addresses with rival ids that are kept in mind at the most.
+const MOST_RIVALS: usize = 256;
+
+impl Node {
+    /// A node about to join, at `now` and at the time of day `wall`. Whatever it draws at random it draws from `rng`.
+    ///
+    /// # Errors
+    /// Names the setting that cannot be, the part of the identity that others would refuse (an unspecified URL, a record
+    /// over `limits.record_bytes`), or `wall` where it is past the year 2099.
+    pub fn new(
+        config: Config,
+        me: Identity,
+        now: Instant,
+        wall: Wall,
+        mut rng: Rng,
+    ) -> Result<Self, Invalid> {
+        config.check()?;
+        if me.url.is_unspecified() {
+            let reason = format!("expected an address that others can call, found {}", me.url);
+            return Err(Invalid::new("url", reason));
+        }
+        let own = Own::new(me, config.gossip_interval, now, wall)
+            .ok_or_else(|| Invalid::new("wall", "the time of day is past the year 2099"))?;
+        let size = own.record.size_bytes();
+        if size > config.limits.record_bytes {
+            let most = config.limits.record_bytes;
+            let reason = format!(
+                "the node's own record takes {size} bytes, and limits.record_bytes is {most}"
+            );
+            return Err(Invalid::new("agents", reason));
+        }
+        let phase = config.gossip_interval.mul_f64(rng.fraction());
+        let seed = |url: &Url| Seed {
+            url: url.clone(),
+            outcome: None,
+            node: None,
+        };
+        let mut node = Self {
+            own,
+            table: Table::default(),
+            book: Book::default(),
+            detector: Detector::new(&config, now),
+            election: Box::new(Bully::new(config.stable_after)),
+            exchanges: Exchanges::default(),
+            started: now,
+            seeds: config.seeds.iter().map(seed).collect(),
+            joined: config.seeds.is_empty(),
+            join_attempts: 0,
+            next_join: now,
+            next_round: now + phase,
+            next_heartbeat: now + config.heartbeat_interval,
+            next_sweep: now + config.failure_timeout,
+            questions_left: 0,
+            introductions: VecDeque::new(),
+            leads: VecDeque::new(),
+            rivals: BTreeMap::new(),
+            on_behalf: Vec::new(),
+            leaving: Vec::new(),
+            stranger_allowance: f64::from(config.limits.new_ids_burst),
+            stranger_allowance_as_of: now,
+            leader: None,
+            leader_since: now,
+            counters: Counters::default(),
+            version: 1,
+            changed: true,
+            outputs: Vec::new(),
+            rng,
+            config,
+        };
+        node.name_leader(now);
+        node.outputs.clear();
+        Ok(node)
+    }
+
+    /// The same node with another rule for who leads.
+    #[must_use]
+    pub fn with_election(mut self, election: impl Election + 'static) -> Self {
+        self.election = Box::new(election);
+        self
+    }
+
+    /// Lets `input` happen to this node at `now`, and returns what to do about it, in order.
+    ///
+    /// `now` must not lie before that of the call before.
+    #[must_use = "outputs not carried out are messages never sent"]
+    pub fn handle(&mut self, now: Instant, input: Input) -> Vec<Output> {
+        match input {
+            Input::Tick { wall } => self.tick(now, wall),
+            Input::Receive {
+                call,
+                caller,
+                request,
+            } => self.receive(now, call, &caller, request),
+            Input::Answer { exchange, answer } => self.answered(now, exchange, answer),
+            Input::Command(command) => self.obey(now, command),
+        }
+        if self.changed {
+            self.name_leader(now);
+            self.changed = false;
+            self.version += 1;
+            self.outputs.push(Output::Changed);
+        }
+        std::mem::take(&mut self.outputs)
+    }
+
+    /// When the next [`Input::Tick`] is due. It may come later; the node notices.
+    pub fn deadline(&self) -> Instant {
+        if self.own.has_left() {
+            let farewell = self.exchanges.deadline();
+            return farewell.unwrap_or(self.next_round);
+        }
+        let to_join = self.is_waiting_to_join().then_some(self.next_join);
+        let on_behalf = self.on_behalf.iter().map(|waiting| waiting.until).min();
+        [to_join, on_behalf, self.exchanges.deadline()]
+            .into_iter()
+            .flatten()
+            .chain([self.next_round, self.next_heartbeat, self.next_sweep])
+            .min()
+            .unwrap_or(self.next_round)
+    }
+
+    fn is_waiting_to_join(&self) -> bool {
+        !self.joined && self.exchanges.count(|purpose| *purpose == Purpose::Join) == 0
+    }
+
+    /// This node's id. It changes only if somebody drives it to the end of time.
+    pub fn id(&self) -> &NodeId {
+        self.own.id()
+    }
+
+    /// Whom this node takes for the leader. Advisory: in a partition each side names one.
+    pub fn leader(&self) -> Option<&NodeId> {
+        self.leader.as_ref()
+    }
+
+    /// How many members this node has a row of, itself not counted; hearsay and the dead are.
+    pub fn rows(&self) -> usize {
+        self.table.len()
+    }
+
+    /// How many of those who are gone it still remembers.
+    pub fn remembered(&self) -> usize {
+        self.book.len()
+    }
+
+    /// How `id` stands here; `None` if there is no row of it. Hearsay has none.
+    pub fn status(&self, id: &NodeId) -> Option<Status> {
+        if id == self.id() {
+            return Some(if self.own.has_left() {
+                Status::Left
+            } else {
+                Status::Alive
+            });
+        }
+        let member = self.table.get(id).filter(|member| member.is_confirmed());
+        member.map(|member| member.status)
+    }
+
+    /// What was turned away so far.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// The mesh as this node sees it now.
+    pub fn view(&self) -> Arc<View> {
+        let others = self
+            .table
+            .iter()
+            .filter(|(_, member)| member.status != Status::Left);
+        let seeds = self.seeds.iter().map(|seed| SeedView {
+            url: seed.url.clone(),
+            outcome: seed.outcome.clone(),
+        });
+        let view = View {
+            version: self.version,
+            members: std::iter::once(self.seen_self())
+                .chain(others.map(|(_, member)| seen(member)))
+                .collect(),
+            leader: self.leader.clone(),
+            leader_since: self.leader_since,
+            joined: self.joined,
+            left: self.own.has_left(),
+            seeds: seeds.collect(),
+            counters: self.counters,
+            ..View::default()
+        };
+        Arc::new(view.indexed())
+    }
+
+    fn seen_self(&self) -> Seen {
+        Seen {
+            record: Arc::clone(&self.own.record),
+            url: self.own.record.card.url.clone(),
+            status: self.status(self.id()).unwrap_or(Status::Alive),
+            since: self.started,
+            heard: self.started,
+            confirmed: true,
+            is_me: true,
+            reason: None,
+        }
+    }
+
+    /// This node's own word, as it is handed on. To older nodes one who leaves is dead.
+    fn own_entry(&self) -> Entry {
+        Entry {
+            record: Arc::clone(&self.own.record),
+            status: if self.own.has_left() {
+                Status::Left
+            } else {
+                Status::Alive
+            },
+            leader: self.leader.as_ref() == Some(self.id()),
+        }
+    }
+
+    fn report(&mut self, event: Event) {
+        self.outputs.push(Output::Report(event));
+    }
+
+    fn reply(&mut self, call: CallId, reply: Reply) {
+        self.outputs.push(Output::Reply { call, reply });
+    }
+
+    /// Begins an exchange that may take `patience`.
+    fn send(
+        &mut self,
+        now: Instant,
+        to: Url,
+        request: Request,
+        purpose: Purpose,
+        patience: Duration,
+    ) {
+        let exchange = self.exchanges.begin(to.clone(), purpose, now + patience);
+        let from = self.own.id().clone();
+        self.outputs.push(Output::Send {
+            exchange,
+            from,
+            to,
+            request,
+        });
+    }
+
+    fn obey(&mut self, now: Instant, command: Command) {
+        match command {
+            Command::Load(load) => {
+                self.own.set_load(load);
+                return;
+            }
+            Command::Agents(agents) => self.own.set_agents(agents),
+            Command::Url(url) if !url.is_unspecified() => self.own.set_url(url),
+            Command::Url(_) => return,
+            Command::Drain if self.own.is_draining() => return,
+            Command::Drain => self.own.drain(),
+        }
+        self.changed = true;
+        if !self.own.has_left() {
+            self.name_leader(now);
+            self.tell_everyone(now);
+        }
+    }
+
+    /// Applies the election's rule, and says so where it names this node.
+    fn name_leader(&mut self, now: Instant) {
+        let leader = self.lead_by_the_rule(now);
+        let leads = leader.as_ref() == Some(self.own.id());
+        self.changed |= self.own.say_it_leads(leads);
+        if leader != self.leader {
+            self.leader.clone_from(&leader);
+            self.leader_since = now;
+            self.changed = true;
+            self.report(Event::LeaderChanged { leader });
+        }
+    }
+
+    fn lead_by_the_rule(&self, now: Instant) -> Option<NodeId> {
+        let settled = self.joined || now.since(self.started) >= self.config.stable_after;
+        if self.own.has_left() || !settled {
+            return None;
+        }
+        let alive = 1 + self
+            .table
+            .present()
+            .filter(|member| member.status == Status::Alive)
+            .count();
+        if self
+            .config
+            .expected_nodes
+            .is_some_and(|expected| alive <= expected / 2)
+        {
+            return None;
+        }
+        let others = self
+            .table
+            .present()
+            .filter(|member| !member.record.is_draining());
+        let mut contenders: Vec<Contender<'_>> = others
+            .map(|member| Contender {
+                id: &member.record.id,
+                says_it_leads: member.record.says_it_leads(),
+                steady_for: member.last_rise.since(member.first_rise),
+            })
+            .collect();
+        if !self.own.is_draining() {
+            contenders.push(Contender {
+                id: self.own.id(),
+                says_it_leads: self.own.record.says_it_leads(),
+                steady_for: now.since(self.started),
+            });
+        }
+        self.election.leader(&contenders).cloned()
+    }
+}
+
+fn seen(member: &Member) -> Seen {
+    Seen {
+        record: Arc::clone(&member.record),
+        url: member.url().clone(),
+        status: member.status,
+        since: member.since,
+        heard: member.heard,
+        confirmed: member.is_confirmed(),
+        is_me: false,
+        reason: member.reason,
+    }
+}

@@ -1,0 +1,98 @@
+//! What this node asked others and has not heard back on.
+
+use super::ExchangeId;
+use crate::address::Url;
+use crate::id::NodeId;
+use crate::time::Instant;
+use std::collections::BTreeMap;
+
+/// What an exchange is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To join through a seed.
+    Join,
+    /// To tell and be told.
+    Gossip,
+    /// To see whether somebody is back.
+    LookAt,
+    /// To hear from whoever is there; the member that is meant, if one is.
+    Ask(Option<NodeId>),
+    /// To hear of a member through somebody else.
+    AskThrough(NodeId),
+    /// To show an older node a sign of life, or to tell of a change.
+    Tell,
+    /// To tell an older node that we leave, before it is told that we are dead.
+    SayGoodbye,
+    /// To tell that we left.
+    Farewell,
+}
+
+/// One exchange under way.
+#[derive(Clone, Debug)]
+pub(super) struct Pending {
+    pub(super) to: Url,
+    pub(super) purpose: Purpose,
+    until: Instant,
+}
+
+/// All exchanges under way, by number.
+#[derive(Debug, Default)]
+pub(super) struct Exchanges {
+    pending: BTreeMap<ExchangeId, Pending>,
+    next: ExchangeId,
+}
+
+impl Exchanges {
+    pub(super) fn begin(&mut self, to: Url, purpose: Purpose, until: Instant) -> ExchangeId {
+        let exchange = self.next;
+        self.next = exchange.next();
+        self.pending
+            .insert(exchange, Pending { to, purpose, until });
+        exchange
+    }
+
+    pub(super) fn end(&mut self, exchange: ExchangeId) -> Option<Pending> {
+        self.pending.remove(&exchange)
+    }
+
+    /// When the first of them has waited long enough.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.pending.values().map(|pending| pending.until).min()
+    }
+
+    /// Those that have waited long enough.
+    pub(super) fn overdue(&self, now: Instant) -> Vec<ExchangeId> {
+        let overdue = self
+            .pending
+            .iter()
+            .filter(|(_, pending)| pending.until <= now);
+        overdue.map(|(&exchange, _)| exchange).collect()
+    }
+
+    pub(super) fn count(&self, matches: impl Fn(&Purpose) -> bool) -> usize {
+        self.pending
+            .values()
+            .filter(|pending| matches(&pending.purpose))
+            .count()
+    }
+
+    /// Whether somebody at `url` is being asked already.
+    pub(super) fn is_asking(&self, url: &Url) -> bool {
+        let asks =
+            |pending: &&Pending| matches!(pending.purpose, Purpose::Ask(_)) && pending.to == *url;
+        self.pending.values().any(|pending| asks(&pending))
+    }
+
+    /// Whether an exchange of gossip with `url` is under way.
+    pub(super) fn is_gossiping(&self, url: &Url) -> bool {
+        let gossips = |pending: &Pending| {
+            matches!(pending.purpose, Purpose::Gossip | Purpose::LookAt) && pending.to == *url
+        };
+        self.pending.values().any(gossips)
+    }
+
+    /// Ends all of them at once.
+    pub(super) fn clear(&mut self) -> Vec<ExchangeId> {
+        std::mem::take(&mut self.pending).into_keys().collect()
+    }
+}

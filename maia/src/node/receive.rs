@@ -1,0 +1,299 @@
+//! Answers the calls of others.
+
+use super::hear::Evidence;
+use super::{CallId, Event, Node, OnBehalf};
+use crate::detector::question_timeout;
+use crate::error::Invalid;
+use crate::gossip;
+use crate::id::NodeId;
+use crate::member::{Member, Standing};
+use crate::message::{Caller, Entry, Refusal, Reply, Request, State, Status, Subject, Table};
+use crate::time::Instant;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// How long a caller waits for a third member to be asked, and how many may wait.
+const ASKED_WITHIN: Duration = Duration::from_secs(1);
+const MOST_ON_BEHALF: usize = 64;
+
+impl Node {
+    pub(super) fn receive(
+        &mut self,
+        now: Instant,
+        call: CallId,
+        caller: &Caller,
+        request: Request,
+    ) {
+        if let Some(refusal) = self.refusal(caller, &request) {
+            self.refuse(call, refusal);
+            return;
+        }
+        match request {
+            Request::State => self.reply_with_state(call, None),
+            Request::Join(entry) => self.receive_join(now, call, caller, &entry),
+            Request::Rejoin => self.rejoin(now, call),
+            Request::Gossip(table) => self.receive_gossip(now, call, caller, table),
+            Request::Heartbeat { entry, ask } => {
+                self.receive_heartbeat(now, call, caller, &entry, ask);
+            }
+            Request::Leave(Subject::Myself) => self.leave(now, call),
+            Request::Leave(Subject::Id(id)) => {
+                self.ask_whether_it_left(now, &id, None);
+                self.reply(call, Reply::Leave);
+            }
+            Request::Election => {
+                let leader = self.leader.clone();
+                self.reply(call, Reply::Election(leader));
+            }
+        }
+    }
+
+    /// What may not be asked of this node, by this caller or at this time.
+    fn refusal(&self, caller: &Caller, request: &Request) -> Option<Refusal> {
+        let about_self = matches!(request, Request::Rejoin | Request::Leave(Subject::Myself));
+        if about_self && !caller.on_this_host {
+            return Some(Refusal::NotFromHere);
+        }
+        let allowed_after_leaving = about_self || matches!(request, Request::State);
+        (self.own.has_left() && !allowed_after_leaving).then_some(Refusal::Left)
+    }
+
+    fn refuse(&mut self, call: CallId, refusal: Refusal) {
+        self.counters.refused_requests += 1;
+        self.reply(call, Reply::Refused(refusal));
+    }
+
+    /// Shows the mesh as seen here. A joiner whose clock was set back also learns what it said of itself before.
+    fn reply_with_state(&mut self, call: CallId, joiner: Option<&NodeId>) {
+        let own = self.own_entry();
+        let mut entries = gossip::shown(own, &self.table, self.leader.as_ref());
+        let last_word = joiner.and_then(|id| self.book.last_word(id));
+        if let Some(record) =
+            last_word.filter(|record| entries.iter().all(|e| e.record.id != record.id))
+        {
+            entries.push(Entry {
+                record: record.clone(),
+                status: Status::Dead,
+                leader: false,
+            });
+        }
+        let state = State {
+            table: entries.into(),
+            leader: self.leader.clone(),
+            version: self.version,
+        };
+        self.reply(call, Reply::State(state));
+    }
+
+    fn receive_join(&mut self, now: Instant, call: CallId, caller: &Caller, entry: &Entry) {
+        match self.hear_caller(now, caller, entry) {
+            Ok(()) => self.reply_with_state(call, Some(&entry.record.id)),
+            Err(invalid) => self.refuse(call, Refusal::Invalid(invalid)),
+        }
+    }
+
+    fn receive_heartbeat(
+        &mut self,
+        now: Instant,
+        call: CallId,
+        caller: &Caller,
+        entry: &Entry,
+        ask: Option<NodeId>,
+    ) {
+        if let Err(invalid) = self.hear_caller(now, caller, entry) {
+            self.refuse(call, Refusal::Invalid(invalid));
+            return;
+        }
+        let subject = ask.and_then(|id| {
+            self.table
+                .get(&id)
+                .filter(|m| m.is_confirmed())
+                .map(|m| (id, m.url().clone()))
+        });
+        match subject {
+            Some((subject, url)) if self.on_behalf.len() < MOST_ON_BEHALF => {
+                self.ask_about(now, url, &subject);
+                let until = now + ASKED_WITHIN.min(question_timeout(&self.config).mul_f64(0.66));
+                self.on_behalf.push(OnBehalf {
+                    call,
+                    subject,
+                    until,
+                });
+            }
+            _ => self.reply_to_heartbeat(call, None),
+        }
+    }
+
+    fn reply_to_heartbeat(&mut self, call: CallId, asked: Option<Entry>) {
+        let node = Some(self.own_entry());
+        self.reply(call, Reply::Heartbeat { node, asked });
+    }
+
+    /// Answers those on whose behalf `subject` was asked: it said so and so.
+    pub(super) fn pass_on(&mut self, subject: &NodeId, said: Option<&Entry>) {
+        let (done, waiting) = std::mem::take(&mut self.on_behalf)
+            .into_iter()
+            .partition(|waiting| waiting.subject == *subject);
+        self.on_behalf = waiting;
+        let done: Vec<OnBehalf> = done;
+        for waiting in done {
+            self.reply_to_heartbeat(waiting.call, said.cloned());
+        }
+    }
+
+    /// Answers those who have waited long enough for somebody else.
+    pub(super) fn answer_on_behalf(&mut self, now: Instant) {
+        let (done, waiting): (Vec<_>, Vec<_>) = std::mem::take(&mut self.on_behalf)
+            .into_iter()
+            .partition(|waiting| waiting.until <= now);
+        self.on_behalf = waiting;
+        for waiting in done {
+            self.reply_to_heartbeat(waiting.call, None);
+        }
+    }
+
+    /// Hears the caller's word about itself, and asks it back where nobody vouches for it yet.
+    fn hear_caller(&mut self, now: Instant, caller: &Caller, entry: &Entry) -> Result<(), Invalid> {
+        self.check(&entry.record)?;
+        let known = self.is_confirmed(&entry.record.id);
+        self.hear(now, entry, Evidence::Pushed, known);
+        if let (true, Some(address)) = (entry.record.card.url.is_unspecified(), caller.address) {
+            self.call_back(now, entry, address);
+        }
+        self.ask_back(now, &entry.record.id);
+        Ok(())
+    }
+
+    fn ask_back(&mut self, now: Instant, id: &NodeId) {
+        let unconfirmed = self.table.get(id).filter(|member| !member.is_confirmed());
+        if let Some(url) = unconfirmed.map(|member| member.url().clone()) {
+            self.ask_about(now, url, id);
+        }
+    }
+
+    /// A node that advertises no address at all is looked for where its call came from.
+    fn call_back(&mut self, now: Instant, entry: &Entry, address: IpAddr) {
+        let id = &entry.record.id;
+        let url = entry.record.card.url.on_host(address.to_canonical());
+        let known_to_be_there = self
+            .table
+            .get(id)
+            .is_some_and(|member| *member.url() == url);
+        let may_call = url.may_be_called_from(&self.own.record.card.url);
+        if *id == *self.own.id()
+            || known_to_be_there
+            || !may_call
+            || self.table.holder(&url).is_some()
+        {
+            return;
+        }
+        if self.table.get(id).is_none() && !self.book.blocks(&entry.record, now) {
+            let standing = Standing::Hearsay {
+                since: now,
+                failures: 0,
+            };
+            self.enter(now, &entry.record, standing, false);
+        }
+        self.table.update(id, |member| {
+            if !member.is_confirmed() {
+                member.reach = Some(url.clone());
+            }
+        });
+        self.ask_about(now, url, id);
+    }
+
+    fn receive_gossip(&mut self, now: Instant, call: CallId, caller: &Caller, table: Table) {
+        let Table {
+            entries,
+            mut spoiled,
+        } = table;
+        let vouched = entries
+            .iter()
+            .any(|entry| self.is_confirmed(&entry.record.id));
+        if !spoiled.is_empty() && !vouched {
+            let invalid = spoiled.swap_remove(0);
+            self.refuse(call, Refusal::Invalid(invalid));
+            return;
+        }
+        self.counters.skipped_records += spoiled.len() as u64;
+        let known_sender = caller.id.as_ref().is_some_and(|id| self.is_confirmed(id));
+        if let ([only], true) = (&entries[..], spoiled.is_empty()) {
+            if let Err(invalid) = self.hear_caller(now, caller, only) {
+                self.refuse(call, Refusal::Invalid(invalid));
+                return;
+            }
+        } else {
+            self.hear_all(now, &entries, Evidence::Pushed, known_sender);
+        }
+        let told = gossip::told(self.own_entry(), &self.table, self.leader.as_ref());
+        self.reply(call, Reply::Gossip(told.into()));
+    }
+
+    fn is_confirmed(&self, id: &NodeId) -> bool {
+        self.table.get(id).is_some_and(Member::is_confirmed)
+    }
+
+    /// Says goodbye; the reply waits until the others have been told.
+    fn leave(&mut self, now: Instant, call: CallId) {
+        if !self.own.has_left() {
+            self.own.leave();
+            self.changed = true;
+            for exchange in self.exchanges.clear() {
+                self.outputs.push(super::Output::Abandon { exchange });
+            }
+            for waiting in std::mem::take(&mut self.on_behalf) {
+                self.refuse(waiting.call, Refusal::Left);
+            }
+            self.introductions.clear();
+            self.say_farewell(now);
+        }
+        self.leaving.push(call);
+        self.finish_leaving();
+    }
+
+    /// Answers those who asked this node to leave, once nobody is left to be told.
+    pub(super) fn finish_leaving(&mut self) {
+        if self.own.has_left() && self.exchanges.deadline().is_none() {
+            for call in std::mem::take(&mut self.leaving) {
+                self.reply(call, Reply::Leave);
+            }
+        }
+    }
+
+    /// Comes back, in a new life, and looks for everyone it knew.
+    fn rejoin(&mut self, now: Instant, call: CallId) {
+        if self.own.has_left() {
+            self.own.come_back(now);
+            let judged = self.detector.judged(now);
+            let known: Vec<NodeId> = self.table.present().map(|m| m.record.id.clone()).collect();
+            for id in known {
+                self.table
+                    .update(&id, |member| member.show_life(now, judged));
+            }
+            self.joined = self.seeds.is_empty();
+            self.join_attempts = 0;
+            self.started = now;
+            self.next_join = now;
+            self.next_round = now;
+            self.next_heartbeat = now + self.config.heartbeat_interval;
+            self.next_sweep = now + self.config.failure_timeout;
+            self.changed = true;
+            self.tell_everyone(now);
+        }
+        self.reply_with_state(call, None);
+    }
+
+    /// Drops an address that turned out to be this node's own.
+    pub(super) fn found_myself(&mut self, url: &crate::address::Url) {
+        self.book.cross_out_url(url);
+        let before = self.seeds.len();
+        self.seeds.retain(|seed| seed.url != *url);
+        if self.seeds.is_empty() {
+            self.joined = true;
+        }
+        self.changed = true;
+        if self.seeds.len() < before {
+            self.report(Event::FoundMyself { url: url.clone() });
+        }
+    }
+}

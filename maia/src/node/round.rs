@@ -1,0 +1,362 @@
+//! What is due: rounds of gossip, attempts to join, questions, and what silence has become.
+
+use super::exchanges::Purpose;
+use super::hear::HEARSAY_KEPT;
+use super::{Node, Seed};
+use crate::address::Url;
+use crate::detector::{Verdict, question_timeout};
+use crate::gossip;
+use crate::id::NodeId;
+use crate::member::{Inquiry, Member, Standing};
+use crate::message::{Entry, Failure, Request, Status, Subject};
+use crate::time::{Instant, Wall};
+use std::time::Duration;
+
+/// Questions about silence that are open at a time, and that are asked in a round.
+const SILENT_AT_ONCE: usize = 8;
+const SILENT_A_ROUND: usize = 16;
+/// Others that are asked about a silent member.
+const ASKED_THROUGH: usize = 3;
+/// All other questions that are open at a time.
+const QUESTIONS_AT_ONCE: usize = 64;
+/// Members that a joiner introduces itself to, and how many at a time.
+pub(super) const INTRODUCTIONS: usize = 64;
+const INTRODUCTIONS_AT_ONCE: usize = 8;
+/// Leads that are followed in a round.
+const LEADS_A_ROUND: usize = 8;
+/// Members that are told at once when something changes.
+const TOLD_AT_ONCE: usize = 64;
+/// The pause between two attempts to join grows up to so many gossip intervals.
+const LONGEST_PAUSE: u32 = 4;
+
+impl Node {
+    pub(super) fn tick(&mut self, now: Instant, wall: Wall) {
+        self.own.set_wall(now, wall);
+        self.detector.woke_up(now, self.deadline().min(now));
+        for exchange in self.exchanges.overdue(now) {
+            self.outputs.push(super::Output::Abandon { exchange });
+            self.failed(now, exchange, &Failure::TimedOut);
+        }
+        if self.own.has_left() {
+            self.next_round = self.next_round.max(now + self.config.gossip_interval);
+            return;
+        }
+        self.answer_on_behalf(now);
+        if self.is_waiting_to_join() && now >= self.next_join {
+            self.join(now);
+        }
+        if now >= self.next_round {
+            self.round(now);
+        }
+        if now >= self.next_heartbeat {
+            self.send_heartbeats(now);
+        }
+        if now >= self.next_sweep {
+            self.sweep(now);
+        }
+    }
+
+    /// Tries every seed at once; tried again, ever less often up to a bound and never in step with others, until one
+    /// answers.
+    fn join(&mut self, now: Instant) {
+        self.join_attempts = (self.join_attempts + 1).min(LONGEST_PAUSE);
+        let pause = self.config.gossip_interval * self.join_attempts;
+        self.next_join = now + pause.mul_f64(0.5 + self.rng.fraction());
+        let urls: Vec<Url> = self.seeds.iter().map(|seed| seed.url.clone()).collect();
+        for url in urls {
+            let request = Request::Join(self.own_entry());
+            self.send(
+                now,
+                url,
+                request,
+                Purpose::Join,
+                self.config.exchange_timeout,
+            );
+        }
+    }
+
+    /// One round: a heartbeat, news for a few members, a look at those who are gone, questions for hearsay.
+    fn round(&mut self, now: Instant) {
+        self.next_round = next_after(self.next_round, self.config.gossip_interval, now);
+        self.own.beat(now);
+        self.changed = true;
+        self.questions_left = SILENT_A_ROUND;
+        self.book.prune(now, &self.config.limits);
+        self.rivals
+            .retain(|_, rivals| now.since(rivals.asked) < Duration::from_secs(60 * 60));
+        self.tell_some(now);
+        self.look_at_the_gone(now);
+        self.ask_hearsay(now);
+        self.sweep(now);
+    }
+
+    fn tell_some(&mut self, now: Instant) {
+        let fanout = self.config.gossip_fanout;
+        let exchanges = &self.exchanges;
+        let peers = gossip::peers(&self.table, fanout, &mut self.rng, |member| {
+            !exchanges.is_gossiping(member.url())
+        });
+        let urls: Vec<Url> = peers
+            .iter()
+            .filter_map(|id| self.table.get(id))
+            .map(|member| member.url().clone())
+            .collect();
+        for url in urls {
+            self.gossip_with(now, url, Purpose::Gossip);
+        }
+    }
+
+    fn gossip_with(&mut self, now: Instant, url: Url, purpose: Purpose) {
+        let told = gossip::told(self.own_entry(), &self.table, self.leader.as_ref());
+        let request = Request::Gossip(told.into());
+        self.send(now, url, request, purpose, self.config.exchange_timeout);
+    }
+
+    fn look_at_the_gone(&mut self, now: Instant) {
+        let is_missing = |seed: &&Seed| {
+            let member = seed.node.as_ref().and_then(|id| self.table.get(id));
+            !member.is_some_and(Member::is_present)
+        };
+        let missing: Vec<Url> = if self.joined {
+            let seeds = self.seeds.iter().filter(is_missing);
+            seeds.map(|seed| seed.url.clone()).collect()
+        } else {
+            Vec::new()
+        };
+        for url in self.book.to_look_at(missing, &mut self.rng) {
+            if !self.exchanges.is_gossiping(&url) {
+                self.gossip_with(now, url, Purpose::LookAt);
+            }
+        }
+    }
+
+    /// Asks hearsay, the longest held first, and drops what was held too long; follows a few leads.
+    fn ask_hearsay(&mut self, now: Instant) {
+        let mut hearsay: Vec<(Instant, NodeId, Url)> = self
+            .table
+            .iter()
+            .filter_map(|(id, member)| match member.standing {
+                Standing::Confirmed => None,
+                Standing::Hearsay { since, .. } => Some((since, id.clone(), member.url().clone())),
+            })
+            .collect();
+        hearsay.sort();
+        for (since, id, url) in hearsay {
+            if now.since(since) >= HEARSAY_KEPT {
+                self.table.remove(&id);
+            } else if !self.ask_about(now, url, &id) {
+                break;
+            }
+        }
+        for _ in 0..LEADS_A_ROUND {
+            if let Some(url) = self.leads.pop_front() {
+                self.ask(now, url, None, QUESTIONS_AT_ONCE);
+            }
+        }
+    }
+
+    /// Asks the member `id` at `url`. False if too many questions are open already.
+    pub(super) fn ask_about(&mut self, now: Instant, url: Url, id: &NodeId) -> bool {
+        self.ask(now, url, Some(id.clone()), QUESTIONS_AT_ONCE)
+    }
+
+    /// Asks whoever is at `url` for a sign of life, unless that is being done or `most` questions are open.
+    fn ask(&mut self, now: Instant, url: Url, about: Option<NodeId>, most: usize) -> bool {
+        if self.own.has_left() || self.exchanges.is_asking(&url) || url == self.own.record.card.url
+        {
+            return true;
+        }
+        if self
+            .exchanges
+            .count(|purpose| matches!(purpose, Purpose::Ask(_)))
+            >= most
+        {
+            return false;
+        }
+        let speaks_ours = about
+            .as_ref()
+            .and_then(|id| self.table.get(id))
+            .is_none_or(Member::is_ours);
+        let entry = self.own_entry();
+        let request = if speaks_ours {
+            Request::Heartbeat { entry, ask: None }
+        } else {
+            // An older node answers a heartbeat with nothing of itself, but gossip with all it holds.
+            Request::Gossip(vec![entry].into())
+        };
+        let patience = question_timeout(&self.config);
+        self.send(now, url, request, Purpose::Ask(about), patience);
+        true
+    }
+
+    /// Goes on with introducing this node to the members that it learned of when it joined.
+    pub(super) fn introduce(&mut self, now: Instant) {
+        while let Some(id) = self.introductions.front() {
+            let url = self.table.get(id).map(|member| member.url().clone());
+            let id = id.clone();
+            if let Some(url) = url {
+                if !self.ask(now, url, Some(id), INTRODUCTIONS_AT_ONCE) {
+                    return;
+                }
+            }
+            self.introductions.pop_front();
+        }
+    }
+
+    /// Shows older nodes, which know it as the sign of life, our record by itself.
+    fn send_heartbeats(&mut self, now: Instant) {
+        self.next_heartbeat = next_after(self.next_heartbeat, self.config.heartbeat_interval, now);
+        let fanout = self.config.gossip_fanout;
+        for id in gossip::peers(&self.table, fanout, &mut self.rng, |member| {
+            !member.is_ours()
+        }) {
+            self.tell(now, &id);
+        }
+    }
+
+    fn tell(&mut self, now: Instant, id: &NodeId) {
+        if let Some(url) = self.table.get(id).map(|member| member.url().clone()) {
+            let entry = self.own_entry();
+            let request = Request::Heartbeat { entry, ask: None };
+            self.send(
+                now,
+                url,
+                request,
+                Purpose::Tell,
+                self.config.exchange_timeout,
+            );
+        }
+    }
+
+    /// Tells up to [`TOLD_AT_ONCE`] members of a change, without waiting for the round.
+    pub(super) fn tell_everyone(&mut self, now: Instant) {
+        for id in gossip::peers(&self.table, TOLD_AT_ONCE, &mut self.rng, |_| true) {
+            self.tell(now, &id);
+        }
+    }
+
+    /// Tells up to [`TOLD_AT_ONCE`] members that this node left; the others hear it from them.
+    pub(super) fn say_farewell(&mut self, now: Instant) {
+        let peers = gossip::peers(&self.table, TOLD_AT_ONCE, &mut self.rng, |_| true);
+        let known: Vec<(Url, bool)> = peers
+            .iter()
+            .filter_map(|id| self.table.get(id))
+            .map(|member| (member.url().clone(), member.is_ours()))
+            .collect();
+        let patience = self.config.exchange_timeout;
+        for (url, is_ours) in known {
+            if is_ours {
+                self.send_farewell(now, url);
+            } else {
+                let request = Request::Leave(Subject::Id(self.own.id().clone()));
+                self.send(now, url, request, Purpose::SayGoodbye, patience);
+            }
+        }
+    }
+
+    pub(super) fn send_farewell(&mut self, now: Instant, url: Url) {
+        let entry = Entry {
+            leader: false,
+            ..self.own_entry()
+        };
+        let request = Request::Heartbeat { entry, ask: None };
+        self.send(
+            now,
+            url,
+            request,
+            Purpose::Farewell,
+            self.config.exchange_timeout,
+        );
+    }
+
+    /// Carries out what each member's silence has come to.
+    pub(super) fn sweep(&mut self, now: Instant) {
+        let mut next = now + self.config.failure_timeout;
+        let mut to_ask: Vec<(Instant, NodeId)> = Vec::new();
+        let mut due: Vec<(NodeId, Verdict)> = Vec::new();
+        for (id, member) in self.table.iter() {
+            match self.detector.judge(member, now) {
+                Verdict::Unchanged(until) => next = next.min(until),
+                Verdict::Ask if !member.is_confirmed() => {}
+                Verdict::Ask => to_ask.push((member.last_rise, id.clone())),
+                verdict => due.push((id.clone(), verdict)),
+            }
+        }
+        self.next_sweep = next;
+        for (id, verdict) in due {
+            match verdict {
+                Verdict::Suspect(reason) => self.suspect(now, &id, reason),
+                Verdict::Dead => self.pronounce_dead(now, &id),
+                Verdict::Forget => self.forget(&id),
+                Verdict::Ask | Verdict::Unchanged(_) => {}
+            }
+        }
+        to_ask.sort();
+        for (_, id) in to_ask {
+            self.ask_the_silent(now, &id);
+        }
+    }
+
+    fn ask_the_silent(&mut self, now: Instant, id: &NodeId) {
+        let Some(url) = self.table.get(id).map(|member| member.url().clone()) else {
+            return;
+        };
+        let asking = self.table.present().filter(|m| is_being_asked(m)).count();
+        if asking >= SILENT_AT_ONCE || self.questions_left == 0 {
+            // Asked later, or judged by age.
+            self.next_sweep = self
+                .next_sweep
+                .min(now + question_timeout(&self.config) / 4);
+            return;
+        }
+        if self.ask(
+            now,
+            url,
+            Some(id.clone()),
+            QUESTIONS_AT_ONCE + SILENT_AT_ONCE,
+        ) {
+            self.questions_left -= 1;
+            self.table
+                .update(id, |member| member.inquiry = Inquiry::Direct);
+            self.next_sweep = self
+                .next_sweep
+                .min(now + 2 * question_timeout(&self.config));
+        }
+    }
+
+    /// The direct question went unanswered: up to three others are asked whether they can reach the member.
+    pub(super) fn ask_through_others(&mut self, now: Instant, id: &NodeId) {
+        let helps = |member: &Member| {
+            member.record.id != *id && member.is_ours() && member.status == Status::Alive
+        };
+        let helpers = gossip::peers(&self.table, ASKED_THROUGH, &mut self.rng, helps);
+        if helpers.is_empty() {
+            self.give_up_asking(now, id);
+            return;
+        }
+        let asked = helpers.len();
+        self.table
+            .update(id, |member| member.inquiry = Inquiry::ThroughOthers(asked));
+        for helper in helpers {
+            if let Some(url) = self.table.get(&helper).map(|member| member.url().clone()) {
+                let request = Request::Heartbeat {
+                    entry: self.own_entry(),
+                    ask: Some(id.clone()),
+                };
+                let patience = question_timeout(&self.config);
+                self.send(now, url, request, Purpose::AskThrough(id.clone()), patience);
+            }
+        }
+    }
+}
+
+fn is_being_asked(member: &Member) -> bool {
+    member.status == Status::Alive
+        && matches!(member.inquiry, Inquiry::Direct | Inquiry::ThroughOthers(_))
+}
+
+/// The next moment of a schedule that keeps its phase, or that begins anew where it was missed.
+fn next_after(due: Instant, interval: Duration, now: Instant) -> Instant {
+    let next = due + interval;
+    if next > now { next } else { now + interval }
+}

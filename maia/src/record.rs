@@ -1,0 +1,307 @@
+//! What a node says of itself, and which of two sayings to keep.
+//!
+//! A record is its owner's alone: others copy it and never change it. It has two parts, each a maximum of its own: the
+//! [`Card`], which older nodes know too, goes by the [`Version`]; the [`Ext`] goes by its own rising number within one
+//! incarnation. So merging is commutative, associative and idempotent, and gossip may come twice, late, or in any order.
+//! (Shapiro et al., “Conflict-free Replicated Data Types”, 2011, section 2: a join semilattice.)
+
+use crate::address::Url;
+use crate::error::Invalid;
+use crate::id::{Label, Name, NodeId};
+use crate::time::Wall;
+use std::sync::Arc;
+
+/// Unix seconds as the owner wrote them, to the bit: from 1970 to the end of 2099.
+///
+/// Kept as the bits of a double, which for such numbers sort as the numbers do, so that a stamp can be compared, hashed
+/// and relayed without ever being rounded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Stamp(u64);
+
+/// The first moment of the year 2100: no version reaches it.
+const CEILING_MILLIS: u64 = 4_102_444_800_000;
+
+impl Stamp {
+    fn from_unix_seconds(field: &str, seconds: f64) -> Result<Self, Invalid> {
+        // `+ 0.0` turns a negative zero into the plain one, whose bits sort.
+        let seconds = seconds + 0.0;
+        if seconds >= 0.0 && seconds < CEILING_MILLIS as f64 / 1_000.0 {
+            return Ok(Self(seconds.to_bits()));
+        }
+        let expected = "expected unix seconds between the years 1970 and 2100";
+        Err(Invalid::new(field, format!("{expected}, found {seconds}")))
+    }
+
+    fn from_unix_millis(millis: u64) -> Option<Self> {
+        (millis < CEILING_MILLIS).then(|| Self((millis as f64 / 1_000.0).to_bits()))
+    }
+
+    fn unix_seconds(self) -> f64 {
+        f64::from_bits(self.0)
+    }
+
+    /// In whole milliseconds, rounded up: a stamp of that many is not below this one.
+    fn unix_millis(self) -> u64 {
+        (self.unix_seconds() * 1_000.0).ceil() as u64
+    }
+}
+
+/// A member's own life, `joined_at` on the wire. Only the member itself raises it: by starting anew, or to refute what
+/// others say of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Incarnation(Stamp);
+
+/// A member's sign of life, `last_heartbeat` on the wire. Only the member itself raises it, once every gossip round.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Heartbeat(Stamp);
+
+/// How new a word about a member is: its incarnation, then its heartbeat.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Version {
+    /// The life it speaks of.
+    pub incarnation: Incarnation,
+    /// The sign within that life.
+    pub heartbeat: Heartbeat,
+}
+
+impl Incarnation {
+    /// Reads `joined_at`.
+    ///
+    /// # Errors
+    /// Where it lies outside the years 1970 to 2099 or is not a number.
+    pub fn from_unix_seconds(seconds: f64) -> Result<Self, Invalid> {
+        Stamp::from_unix_seconds("joined_at", seconds).map(Self)
+    }
+
+    /// As it stands on the wire.
+    pub fn unix_seconds(self) -> f64 {
+        self.0.unix_seconds()
+    }
+
+    /// The life that begins at `wall`, but in any case after `self`; `None` at the end of time (the year 2100).
+    pub fn next(self, wall: Wall) -> Option<Self> {
+        Stamp::from_unix_millis(wall.unix_millis().max(self.0.unix_millis() + 1)).map(Self)
+    }
+
+    /// In whole milliseconds since 1970, rounded up.
+    pub fn unix_millis(self) -> u64 {
+        self.0.unix_millis()
+    }
+}
+
+impl Heartbeat {
+    /// Reads `last_heartbeat`.
+    ///
+    /// # Errors
+    /// Where it lies outside the years 1970 to 2099 or is not a number.
+    pub fn from_unix_seconds(seconds: f64) -> Result<Self, Invalid> {
+        Stamp::from_unix_seconds("last_heartbeat", seconds).map(Self)
+    }
+
+    /// A heartbeat of `millis` since 1970; `None` from the year 2100 on.
+    pub fn from_unix_millis(millis: u64) -> Option<Self> {
+        Stamp::from_unix_millis(millis).map(Self)
+    }
+
+    /// As it stands on the wire.
+    pub fn unix_seconds(self) -> f64 {
+        self.0.unix_seconds()
+    }
+
+    /// In whole milliseconds since 1970, rounded up.
+    pub fn unix_millis(self) -> u64 {
+        self.0.unix_millis()
+    }
+}
+
+/// How busy a node says it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Load {
+    cpu_percent: f64,
+    memory_percent: f64,
+    active_requests: u32,
+}
+
+impl Load {
+    /// Puts the three figures together. Percentages are of the whole machine (or its quota), 0 to 100; small overshoots
+    /// that measuring produces are taken as they are, up to 1,000.
+    ///
+    /// # Errors
+    /// Names the figure that is not a number or out of range.
+    pub fn new(
+        cpu_percent: f64,
+        memory_percent: f64,
+        active_requests: u32,
+    ) -> Result<Self, Invalid> {
+        for (field, percent) in [
+            ("load.cpu_percent", cpu_percent),
+            ("load.memory_percent", memory_percent),
+        ] {
+            if !(0.0..=1_000.0).contains(&percent) {
+                let reason = format!("expected a percentage, found {percent}");
+                return Err(Invalid::new(field, reason));
+            }
+        }
+        Ok(Self {
+            cpu_percent: cpu_percent + 0.0,
+            memory_percent: memory_percent + 0.0,
+            active_requests,
+        })
+    }
+
+    /// Processor time in use, in percent.
+    pub fn cpu_percent(&self) -> f64 {
+        self.cpu_percent
+    }
+
+    /// Memory in use, in percent.
+    pub fn memory_percent(&self) -> f64 {
+        self.memory_percent
+    }
+
+    /// Requests it is running: the figure that selection goes by.
+    pub fn active_requests(&self) -> u32 {
+        self.active_requests
+    }
+
+    fn order(&self) -> (u64, u64, u32) {
+        (
+            self.cpu_percent.to_bits(),
+            self.memory_percent.to_bits(),
+            self.active_requests,
+        )
+    }
+}
+
+impl Eq for Load {}
+
+impl Ord for Load {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.order().cmp(&other.order())
+    }
+}
+
+impl PartialOrd for Load {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// What a node tells everybody, older nodes included. It changes only together with the heartbeat.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Card {
+    /// What people call it.
+    pub name: Name,
+    /// Where it is reached.
+    pub url: Url,
+    /// What it does: any of `api`, `agents`, `inference`, `memory`, `tools`, `channels`, `rag`, `observability`.
+    pub services: Vec<Label>,
+    /// The agents it runs.
+    pub agents: Vec<Label>,
+    /// How busy it is.
+    pub load: Load,
+}
+
+/// What our own nodes add, dropped by an older node that relays. It changes by its own number.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ext {
+    /// Rises with every change, within one incarnation.
+    pub n: u64,
+    /// It said goodbye.
+    pub left: bool,
+    /// It takes no new requests.
+    pub draining: bool,
+    /// It says that it leads.
+    pub leads: bool,
+    /// The release it runs, where it says so.
+    pub version: Option<Name>,
+    /// What a newer release says beyond that, as one JSON object with sorted keys: relayed untouched.
+    pub more: Option<Arc<str>>,
+}
+
+/// One node's word about itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Whose word.
+    pub id: NodeId,
+    /// How new the card is.
+    pub version: Version,
+    /// The part that every node knows.
+    pub card: Arc<Card>,
+    /// The part that our nodes add; absent where it was dropped on the way.
+    pub ext: Option<Arc<Ext>>,
+}
+
+impl Record {
+    /// Both records' newest parts in one: the later incarnation's, and within one incarnation each part's maximum. At a
+    /// tie the greater content stays, so that everybody keeps the same.
+    #[must_use]
+    pub fn merged(&self, other: &Self) -> Self {
+        use std::cmp::Ordering::{Equal, Greater, Less};
+        debug_assert_eq!(self.id, other.id, "only words about one node can be merged");
+        match self.version.incarnation.cmp(&other.version.incarnation) {
+            Greater => self.clone(),
+            Less => other.clone(),
+            Equal => {
+                let newer = std::cmp::max_by(self, other, |one, two| {
+                    (one.version, &one.card).cmp(&(two.version, &two.card))
+                });
+                Self {
+                    ext: self.ext.clone().max(other.ext.clone()),
+                    ..newer.clone()
+                }
+            }
+        }
+    }
+
+    /// Whether merging `self` into `held` would change anything.
+    pub fn supersedes(&self, held: &Self) -> bool {
+        if self.version == held.version
+            && Arc::ptr_eq(&self.card, &held.card)
+            && match (&self.ext, &held.ext) {
+                (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+                (one, _) => one.is_none(),
+            }
+        {
+            return false;
+        }
+        held.merged(self) != *held
+    }
+
+    /// Whether the owner said goodbye.
+    pub fn has_left(&self) -> bool {
+        self.ext.as_ref().is_some_and(|ext| ext.left)
+    }
+
+    /// Whether the owner takes no new requests.
+    pub fn is_draining(&self) -> bool {
+        self.ext
+            .as_ref()
+            .is_some_and(|ext| ext.draining || ext.left)
+    }
+
+    /// Whether the owner says that it leads.
+    pub fn says_it_leads(&self) -> bool {
+        self.ext.as_ref().is_some_and(|ext| ext.leads)
+    }
+
+    /// Bytes the record takes in a message, at the most.
+    pub fn size_bytes(&self) -> usize {
+        // Braces, keys, numbers and the fields of fixed length; measured on the wire format, rounded up.
+        const FRAME: usize = 420;
+        let labels = |list: &[Label]| list.iter().map(|l| l.as_str().len() + 3).sum::<usize>();
+        // A character of a name may take six bytes once escaped.
+        let name = self.card.name.as_str().len() * 6;
+        let ext = self.ext.as_ref().map_or(0, |ext| {
+            let version = ext.version.as_ref().map_or(0, |v| v.as_str().len() * 6);
+            version + ext.more.as_ref().map_or(0, |more| more.len())
+        });
+        FRAME
+            + name
+            + ext
+            + self.id.as_str().len()
+            + self.card.url.as_str().len()
+            + labels(&self.card.services)
+            + labels(&self.card.agents)
+    }
+}

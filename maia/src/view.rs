@@ -1,0 +1,155 @@
+//! The mesh as one node sees it at one moment: a value to read from, shared and never changed.
+//!
+//! The node publishes a new view with every change, and policy (who takes a request, what people are shown) reads that,
+//! so nobody waits for the node.
+
+use crate::address::Url;
+use crate::id::{Label, Name, NodeId};
+use crate::message::Status;
+use crate::record::Record;
+use crate::time::Instant;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Who is in the mesh, as of one moment.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    /// Rises with every view that this node publishes.
+    pub version: u64,
+    /// Everyone, this node first, the others in order of id: dead members too, and hearsay, but nobody who left.
+    pub members: Vec<Seen>,
+    /// Whom this node takes for the leader. Advisory: in a partition each side names one.
+    pub leader: Option<NodeId>,
+    /// Since when.
+    pub leader_since: Instant,
+    /// Whether this node has met the mesh: joined through a seed, or has none to join through.
+    pub joined: bool,
+    /// Whether this node has left.
+    pub left: bool,
+    /// The seeds and how the last attempt at each went.
+    pub seeds: Vec<SeedView>,
+    /// What was turned away so far.
+    pub counters: Counters,
+    pub(crate) carriers: BTreeMap<Label, Vec<usize>>,
+    pub(crate) providers: BTreeMap<Label, Vec<usize>>,
+}
+
+/// One member, as seen here.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// What it says of itself.
+    pub record: Arc<Record>,
+    /// Where it is reached from here: its own URL, unless that names no machine and another was found to work.
+    pub url: Url,
+    /// How it stands.
+    pub status: Status,
+    /// Since when it stands so.
+    pub since: Instant,
+    /// When its last sign of life came.
+    pub heard: Instant,
+    /// Whether it answered us, or one that we trust vouched for it. Others are hearsay: not counted, and asked for
+    /// nothing unless nobody else has what is wanted.
+    pub confirmed: bool,
+    /// Whether it is this node.
+    pub is_me: bool,
+    /// Why it is suspect, where it is.
+    pub reason: Option<crate::event::Reason>,
+}
+
+/// A seed, as of now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeedView {
+    /// Its address.
+    pub url: Url,
+    /// Whether it ever let this node join, or why it did not last time; `None` while the first attempt is under way.
+    pub outcome: Option<Result<(), String>>,
+}
+
+/// How much was turned away since the start. Each only rises.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Requests refused because something in them was wrong.
+    pub refused_requests: u64,
+    /// Records passed over in tables whose other records were taken.
+    pub skipped_records: u64,
+    /// Records not taken because they speak of an address that nobody may send us to.
+    pub forbidden_addresses: u64,
+    /// Unknown ids not taken up because the table or the sender's allowance was full.
+    pub crowded_out: u64,
+    /// Exchanges of this node that failed.
+    pub failed_exchanges: u64,
+    /// Times this node had to refute what was said of it.
+    pub refutations: u64,
+}
+
+impl Seen {
+    /// Its id.
+    pub fn id(&self) -> &NodeId {
+        &self.record.id
+    }
+
+    /// What people call it.
+    pub fn name(&self) -> &Name {
+        &self.record.card.name
+    }
+
+    /// Whether it takes requests: alive or suspect, and neither draining nor gone.
+    pub fn takes_requests(&self) -> bool {
+        matches!(self.status, Status::Alive | Status::Suspect) && !self.record.is_draining()
+    }
+}
+
+impl View {
+    /// The member with this id.
+    pub fn member(&self, id: &NodeId) -> Option<&Seen> {
+        self.members.iter().find(|seen| seen.id() == id)
+    }
+
+    /// This node's own row.
+    pub fn me(&self) -> Option<&Seen> {
+        self.members.first()
+    }
+
+    /// Everyone who says that it runs `agent`, whatever its status.
+    pub fn carriers(&self, agent: &Label) -> impl Iterator<Item = &Seen> {
+        self.listed(&self.carriers, agent)
+    }
+
+    /// Everyone who says that it offers `service`, whatever its status.
+    pub fn providers(&self, service: &Label) -> impl Iterator<Item = &Seen> {
+        self.listed(&self.providers, service)
+    }
+
+    /// Every agent that anybody says it runs, in order.
+    pub fn agents(&self) -> impl Iterator<Item = &Label> {
+        self.carriers.keys()
+    }
+
+    fn listed<'a>(
+        &'a self,
+        index: &'a BTreeMap<Label, Vec<usize>>,
+        label: &Label,
+    ) -> impl Iterator<Item = &'a Seen> {
+        let places = index.get(label).map_or(&[][..], Vec::as_slice);
+        places.iter().map(|&place| &self.members[place])
+    }
+
+    /// Fills in who has what, from the members.
+    #[must_use]
+    pub fn indexed(mut self) -> Self {
+        self.carriers.clear();
+        self.providers.clear();
+        for (place, seen) in self.members.iter().enumerate() {
+            for agent in &seen.record.card.agents {
+                self.carriers.entry(agent.clone()).or_default().push(place);
+            }
+            for service in &seen.record.card.services {
+                self.providers
+                    .entry(service.clone())
+                    .or_default()
+                    .push(place);
+            }
+        }
+        self
+    }
+}

@@ -1,0 +1,115 @@
+//! Who leads: everybody names the same, soon after the old one is gone, and nobody takes the mesh along by crashing.
+
+use maia::event::Event;
+use maia::sim::Sim;
+use std::time::Duration;
+
+const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+const FIVE: [&str; 5] = ["ana", "bob", "cid", "dan", "eve"];
+
+/// S2: without any fault all nodes name the same leader.
+#[test]
+fn without_a_fault_there_is_one_leader() {
+    for seed in 0..20 {
+        let mut mesh = Sim::new(seed, &FIVE);
+        mesh.run_for(secs(20));
+        for name in FIVE {
+            assert_eq!(mesh.leader(name), Some("eve"), "{name}, seed {seed}");
+        }
+    }
+}
+
+/// S3: a killed leader is replaced everywhere within two seconds after the last survivor calls it dead.
+#[test]
+fn a_killed_leader_is_replaced() {
+    for seed in 0..20 {
+        let mut mesh = Sim::new(seed, &FIVE);
+        mesh.run_for(secs(20));
+        mesh.crash("eve");
+        mesh.run_for(secs(40));
+        let dead = mesh
+            .events()
+            .iter()
+            .filter(|r| matches!(r.event, Event::Died { .. }));
+        let last_dead = dead.map(|r| r.at).max().expect("it died");
+        let named = mesh
+            .events()
+            .iter()
+            .filter(|r| matches!(r.event, Event::LeaderChanged { .. }));
+        let last_named = named.map(|r| r.at).max().expect("somebody was named");
+        assert!(last_named.since(last_dead) <= secs(2), "seed {seed}");
+        for name in &FIVE[..4] {
+            assert_eq!(mesh.leader(name), Some("dan"), "{name}, seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn a_leader_that_leaves_hands_over_at_once() {
+    let mut mesh = Sim::new(1, &FIVE);
+    mesh.run_for(secs(20));
+    mesh.leave("eve");
+    let handed_over = |mesh: &Sim| {
+        FIVE[..4]
+            .iter()
+            .all(|name| mesh.leader(name) == Some("dan"))
+    };
+    assert!(mesh.run_until(secs(1), handed_over).is_some());
+}
+
+/// H7: the greatest id, crashing at each boot, changes the leader at most once in thirty times.
+#[test]
+fn a_node_that_keeps_crashing_does_not_take_the_lead() {
+    let mut mesh = Sim::new(2, &["ana", "bob", "cid"]);
+    mesh.run_for(secs(20));
+    assert_eq!(mesh.leader("ana"), Some("cid"));
+    let before = changes(&mesh);
+    for _ in 0..30 {
+        mesh.start("zoe", &["ana"]);
+        mesh.run_for(secs(5));
+        mesh.crash("zoe");
+        mesh.run_for(secs(2));
+    }
+    assert!(
+        changes(&mesh) <= before + 1,
+        "{} changes",
+        changes(&mesh) - before
+    );
+}
+
+#[test]
+fn a_greater_id_takes_over_once_it_has_stayed() {
+    let mut mesh = Sim::new(3, &["ana", "bob", "cid"]);
+    mesh.run_for(secs(20));
+    mesh.start("zoe", &["ana"]);
+    mesh.run_for(secs(8));
+    assert_eq!(mesh.leader("ana"), Some("cid"));
+    mesh.run_for(secs(10));
+    for name in ["ana", "bob", "cid", "zoe"] {
+        assert_eq!(mesh.leader(name), Some("zoe"), "{name}");
+    }
+}
+
+#[test]
+fn a_node_that_has_not_joined_yet_names_nobody_at_first() {
+    let mut mesh = Sim::empty(4, maia::config::Config::default());
+    mesh.start("eve", &["ana"]);
+    mesh.run_for(secs(9));
+    assert_eq!(mesh.leader("eve"), None);
+    mesh.run_for(secs(4));
+    assert_eq!(mesh.leader("eve"), Some("eve"));
+}
+
+fn changes(mesh: &Sim) -> usize {
+    let old_hands = |reported: &&maia::sim::Reported| reported.by != "zoe";
+    let changed =
+        |reported: &&maia::sim::Reported| matches!(reported.event, Event::LeaderChanged { .. });
+    mesh.events()
+        .iter()
+        .filter(old_hands)
+        .filter(changed)
+        .count()
+}

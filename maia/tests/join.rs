@@ -1,0 +1,131 @@
+//! How nodes find each other, in any order and by any address.
+
+use maia::config::Config;
+use maia::event::Event;
+use maia::message::Status::Alive;
+use maia::sim::Sim;
+use std::time::Duration;
+
+const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+#[test]
+fn nodes_that_start_together_see_each_other_within_three_rounds() {
+    let mut mesh = Sim::new(1, &["ana", "bob", "cid", "dan", "eve"]);
+    let took = mesh.run_until(secs(6), Sim::is_whole);
+    assert!(took.is_some(), "{:#?}", mesh.events());
+}
+
+#[test]
+fn fifty_nodes_that_start_together_are_one_mesh_within_three_rounds() {
+    let mut mesh = Sim::empty(2, Config::default());
+    mesh.start("n0", &[]);
+    for n in 1..50 {
+        mesh.start(&format!("n{n}"), &["n0"]);
+    }
+    let sees_all = |mesh: &Sim| {
+        (0..50).all(|n| {
+            mesh.node(&format!("n{n}")).is_some_and(|node| {
+                node.view().members.iter().filter(|m| m.confirmed).count() == 50
+            })
+        })
+    };
+    assert!(mesh.run_until(secs(6), sees_all).is_some());
+}
+
+/// S8: a node that starts before its seed stays alone for good.
+#[test]
+fn a_node_that_starts_before_its_seed_finds_it() {
+    let mut mesh = Sim::empty(3, Config::default());
+    mesh.start("eve", &["ana"]);
+    mesh.run_for(secs(60));
+    assert!(!mesh.node("eve").expect("it runs").view().joined);
+    let seed = mesh.node("eve").expect("it runs").view().seeds[0].clone();
+    assert!(
+        matches!(seed.outcome, Some(Err(_))),
+        "readiness says why: {seed:?}"
+    );
+
+    mesh.start("ana", &[]);
+    assert!(mesh.run_until(secs(15), Sim::is_whole).is_some());
+}
+
+/// H13: every boot order of four nodes ends in one mesh.
+#[test]
+fn any_boot_order_ends_in_one_mesh() {
+    let names = ["ana", "bob", "cid", "dan"];
+    for order in permutations(&names) {
+        let mut mesh = Sim::empty(4, Config::default());
+        for name in &order {
+            let seeds: &[&str] = if *name == "ana" { &[] } else { &["ana"] };
+            mesh.start(name, seeds);
+            mesh.run_for(secs(3));
+        }
+        assert!(
+            mesh.run_until(secs(30), Sim::is_whole).is_some(),
+            "{order:?}"
+        );
+    }
+}
+
+#[test]
+fn nodes_that_are_each_others_seeds_find_each_other() {
+    let mut mesh = Sim::empty(5, Config::default());
+    mesh.start("ana", &["bob"]);
+    mesh.start("bob", &["ana"]);
+    assert!(mesh.run_until(secs(10), Sim::is_whole).is_some());
+}
+
+/// H18: a node whose own address is among its seeds does not gossip with itself.
+#[test]
+fn a_node_that_is_its_own_seed_drops_that_address() {
+    let mut mesh = Sim::empty(6, Config::default());
+    // The simulator panics where a node calls its own URL, so this one knows itself by another name.
+    mesh.alias("me", "ana");
+    mesh.start("ana", &["me"]);
+    mesh.start("bob", &["ana"]);
+    assert!(mesh.run_until(secs(10), Sim::is_whole).is_some());
+    let found = mesh
+        .events()
+        .iter()
+        .filter(|r| matches!(r.event, Event::FoundMyself { .. }));
+    assert_eq!(found.count(), 1);
+    assert!(mesh.node("ana").expect("it runs").view().joined);
+}
+
+#[test]
+fn a_node_hears_of_members_that_its_seed_learned_of_later() {
+    let mut mesh = Sim::new(7, &["ana", "bob"]);
+    mesh.run_for(secs(20));
+    mesh.start("late", &["ana"]);
+    let seen = |mesh: &Sim| mesh.belief("bob", "late") == Some(Alive);
+    assert!(mesh.run_until(secs(6), seen).is_some());
+}
+
+#[test]
+fn thirty_percent_loss_only_delays_joining() {
+    let mut mesh = Sim::empty(8, Config::default());
+    mesh.network().loss = 0.3;
+    mesh.start("ana", &[]);
+    for name in ["bob", "cid", "dan", "eve"] {
+        mesh.start(name, &["ana"]);
+    }
+    assert!(mesh.run_until(secs(60), Sim::is_whole).is_some());
+}
+
+fn permutations<'a>(names: &[&'a str]) -> Vec<Vec<&'a str>> {
+    if names.is_empty() {
+        return vec![Vec::new()];
+    }
+    let mut all = Vec::new();
+    for (place, first) in names.iter().enumerate() {
+        let mut rest = names.to_vec();
+        rest.remove(place);
+        for mut tail in permutations(&rest) {
+            tail.insert(0, first);
+            all.push(tail);
+        }
+    }
+    all
+}
