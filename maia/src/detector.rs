@@ -64,6 +64,11 @@ impl Detector {
         }
     }
 
+    /// What was taken off the clock so far.
+    pub(crate) fn slept(&self) -> Duration {
+        self.slept
+    }
+
     /// `now` on the clock that silence is judged by: without what this node slept.
     pub(crate) fn judged(&self, now: Instant) -> Instant {
         now - self.slept

@@ -354,6 +354,11 @@ impl Node {
         self.leader.as_ref()
     }
 
+    /// How much of its own sleep this node took off the clock that it judges silence by.
+    pub fn slept(&self) -> Duration {
+        self.detector.slept()
+    }
+
     /// How many members this node has a row of, itself not counted; hearsay and the dead are.
     pub fn rows(&self) -> usize {
         self.table.len()

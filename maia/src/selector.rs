@@ -53,11 +53,12 @@ impl Candidate {
     pub fn all(view: &View, agent: &Label, in_flight: &InFlight) -> Vec<Self> {
         view.carriers(agent)
             .filter(|seen| seen.takes_requests())
-            .map(|seen| Self::new(seen, in_flight.counter(seen.id())))
+            .map(|seen| Self::of(seen, in_flight))
             .collect()
     }
 
-    fn new(seen: &Seen, counter: Arc<Counter>) -> Self {
+    /// This member, whether it takes requests or not.
+    pub fn of(seen: &Seen, in_flight: &InFlight) -> Self {
         let standing = match (seen.confirmed || seen.is_me, seen.status) {
             (false, _) => Standing::Hearsay,
             (true, Status::Alive) => Standing::Alive,
@@ -68,7 +69,7 @@ impl Candidate {
             standing,
             is_me: seen.is_me,
             reported: seen.record.card.load.active_requests(),
-            counter,
+            counter: in_flight.counter(seen.id()),
         }
     }
 
@@ -79,7 +80,7 @@ impl Candidate {
             return own;
         }
         let at_report = self.counter.at_report.load(Ordering::Relaxed);
-        own.max((self.reported + own).saturating_sub(at_report))
+        own.max(self.reported.saturating_add(own).saturating_sub(at_report))
     }
 }
 

@@ -95,8 +95,10 @@ impl Own {
     /// A sign of life: one beat for every round that has gone by, and one at the least.
     pub(super) fn beat(&mut self, now: Instant) {
         if self.beats == 0 {
+            // By the monotonic clock, for the time of day may have been set since the incarnation began.
+            let since = u64::try_from(now.since(self.epoch).as_millis()).unwrap_or(0);
+            self.zero_millis = self.zero_millis.saturating_add(since);
             self.epoch = now;
-            self.zero_millis = self.wall_now(now);
         }
         let rounds = 1 + now.since(self.epoch).as_nanos() / self.tick.as_nanos().max(1);
         self.beats = (self.beats + 1).max(u64::try_from(rounds).unwrap_or(u64::MAX));

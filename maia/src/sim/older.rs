@@ -3,7 +3,8 @@
 //! It judges by its wall clock, believes every status, relays the dead for ever and knows nothing of `ext`; it joins once
 //! and elects when it boots. It is here to show that ours live with it.
 
-use super::{Process, WALL_AT_START};
+use super::process::Process;
+use super::world::WALL_AT_START;
 use crate::address::Url;
 use crate::id::{Name, NodeId};
 use crate::message::{Answer, Entry, Reply, Request, State, Status, Subject};
