@@ -39,8 +39,8 @@ pub(crate) struct Detector {
 pub(crate) enum Verdict {
     /// Nothing, until then at the least.
     Unchanged(Instant),
-    /// It has been silent for so long that it is to be asked.
-    Ask,
+    /// It has been silent for so long that it is to be asked; from then on it is judged by its age alone.
+    Ask(Instant),
     /// It is to be suspected.
     Suspect(Reason),
     /// It is to be given up.
@@ -114,7 +114,7 @@ impl Detector {
         } else if member.inquiry == Inquiry::Over || silent >= suspect_at {
             Verdict::Suspect(Reason::Silence)
         } else if member.inquiry == Inquiry::None {
-            Verdict::Ask
+            Verdict::Ask(now + (suspect_at - silent))
         } else {
             Verdict::Unchanged(now + (suspect_at - silent))
         }

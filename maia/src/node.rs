@@ -456,7 +456,12 @@ impl Node {
         purpose: Purpose,
         patience: Duration,
     ) {
-        let exchange = self.exchanges.begin(to.clone(), purpose, now + patience);
+        let holder = self.table.holder(&to).and_then(|id| self.table.get(id));
+        let meant =
+            holder.map(|member| (member.record.id.clone(), member.record.version.incarnation));
+        let exchange = self
+            .exchanges
+            .begin(to.clone(), purpose, meant, now + patience);
         let from = self.own.id().clone();
         self.outputs.push(Output::Send {
             exchange,

@@ -20,6 +20,16 @@ fn whatever_happens_the_mesh_becomes_whole_again() {
     }
 }
 
+/// Runs in which something once broke: a member was called suspect late after a pause (108); a late refusal of a node that
+/// had left and come back kept it out for good (114, 545).
+#[test]
+fn what_once_broke_stays_mended() {
+    for (seed, nodes) in [(108, 17), (114, 27), (545, 8)] {
+        let outcome = chaos::run(seed, nodes, 30_000);
+        assert!(outcome.violations.is_empty(), "{outcome:#?}");
+    }
+}
+
 #[test]
 fn the_same_seed_brings_the_same_run() {
     let one = chaos::run(77, 6, 5_000);

@@ -262,11 +262,10 @@ impl Node {
             return;
         }
         self.counters.failed_exchanges += 1;
-        let there = self.table.holder(&pending.to).cloned();
-        if let Some(there) = &there {
+        if let Some(there) = self.still_meant(&pending) {
             match failure {
-                Failure::Left => self.mark_left_by_refusal(now, there),
-                Failure::Refused => self.note_refusal(now, there),
+                Failure::Left => self.mark_left_by_refusal(now, &there),
+                Failure::Refused => self.note_refusal(now, &there),
                 Failure::TimedOut | Failure::Unreachable(_) | Failure::Unusable(_) => {}
             }
         }
@@ -281,6 +280,13 @@ impl Node {
             _ => {}
         }
         self.introduce(now);
+    }
+
+    /// Who was meant by an exchange, if that is still the one that is held there, in the same life.
+    fn still_meant(&self, pending: &Pending) -> Option<NodeId> {
+        let (id, incarnation) = pending.meant.as_ref()?;
+        let member = self.table.get(id)?;
+        (member.record.version.incarnation == *incarnation).then(|| id.clone())
     }
 
     /// The node at its address says that it left; its own word on it may have come along before.

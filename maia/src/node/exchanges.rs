@@ -3,6 +3,7 @@
 use super::ExchangeId;
 use crate::address::Url;
 use crate::id::NodeId;
+use crate::record::Incarnation;
 use crate::time::Instant;
 use std::collections::BTreeMap;
 
@@ -32,6 +33,8 @@ pub(super) enum Purpose {
 pub(super) struct Pending {
     pub(super) to: Url,
     pub(super) purpose: Purpose,
+    /// Who was thought to be there, in which life: a refusal speaks of that one and of no later one.
+    pub(super) meant: Option<(NodeId, Incarnation)>,
     until: Instant,
 }
 
@@ -43,11 +46,24 @@ pub(super) struct Exchanges {
 }
 
 impl Exchanges {
-    pub(super) fn begin(&mut self, to: Url, purpose: Purpose, until: Instant) -> ExchangeId {
+    pub(super) fn begin(
+        &mut self,
+        to: Url,
+        purpose: Purpose,
+        meant: Option<(NodeId, Incarnation)>,
+        until: Instant,
+    ) -> ExchangeId {
         let exchange = self.next;
         self.next = exchange.next();
-        self.pending
-            .insert(exchange, Pending { to, purpose, until });
+        self.pending.insert(
+            exchange,
+            Pending {
+                to,
+                purpose,
+                meant,
+                until,
+            },
+        );
         exchange
     }
 

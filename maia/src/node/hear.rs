@@ -438,8 +438,10 @@ impl Node {
             return;
         };
         let name = record.card.name.clone();
+        // Without its own word on it, it may be alive all the same: then any newer word brings it back.
+        let left = record.has_left();
         self.book
-            .remember(record, url, true, now, &self.config.limits);
+            .remember(record, url, left, now, &self.config.limits);
         self.changed = true;
         self.next_sweep = self.next_sweep.min(now + self.config.forget_after);
         if newly {

@@ -277,8 +277,12 @@ impl Node {
         for (id, member) in self.table.iter() {
             match self.detector.judge(member, now) {
                 Verdict::Unchanged(until) => next = next.min(until),
-                Verdict::Ask if !member.is_confirmed() => {}
-                Verdict::Ask => to_ask.push((member.last_rise, id.clone())),
+                Verdict::Ask(until) => {
+                    next = next.min(until);
+                    if member.is_confirmed() {
+                        to_ask.push((member.last_rise, id.clone()));
+                    }
+                }
                 verdict => due.push((id.clone(), verdict)),
             }
         }
@@ -288,7 +292,7 @@ impl Node {
                 Verdict::Suspect(reason) => self.suspect(now, &id, reason),
                 Verdict::Dead => self.pronounce_dead(now, &id),
                 Verdict::Forget => self.forget(&id),
-                Verdict::Ask | Verdict::Unchanged(_) => {}
+                Verdict::Ask(_) | Verdict::Unchanged(_) => {}
             }
         }
         to_ask.sort();
