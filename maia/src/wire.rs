@@ -303,7 +303,7 @@ fn from_json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Invalid> {
     let mut json = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let field = match error.path().to_string() {
-            path if path == "." => "body".to_owned(),
+            path if path == "." || path == "?" => "body".to_owned(),
             path => path,
         };
         Invalid::new(field, error.into_inner().to_string())

@@ -1,0 +1,265 @@
+//! The JSON bodies of the daemon's own calls: one struct each, for the daemon, the command line and the tests alike.
+//!
+//! The six calls of the mesh have theirs in `maia::wire`.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The header that names the node which received a request (percent-encoded outside visible ASCII).
+pub const NODE_HEADER: &str = "x-astromesh-node";
+/// The header that names the node which ran a request, likewise.
+pub const ROUTED_TO_HEADER: &str = "x-astromesh-routed-to";
+/// The header that counts how often a request was passed from node to node.
+pub const HOPS_HEADER: &str = "x-astromesh-hops";
+/// The header that counts how many nodes were tried.
+pub const ATTEMPTS_HEADER: &str = "x-astromesh-attempts";
+/// The header that says how long the router held a request beyond the node that ran it, in milliseconds.
+pub const OVERHEAD_HEADER: &str = "x-astromesh-overhead-ms";
+
+/// The body of every answer that is not a success.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Trouble {
+    /// What is wrong, and what to do.
+    pub detail: String,
+}
+
+/// `GET /v1/health`
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct Health {
+    /// `healthy`
+    pub status: String,
+    /// The daemon's release.
+    pub version: String,
+    /// Since the daemon's start.
+    pub uptime_seconds: f64,
+}
+
+/// `GET /readyz`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Readiness {
+    /// Whether the node takes traffic: whether all conditions hold.
+    pub ready: bool,
+    /// `ready`, `joining`, `draining` or `left`.
+    pub status: String,
+    /// What readiness depends on.
+    pub conditions: Vec<Condition>,
+}
+
+/// One thing that readiness depends on.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Condition {
+    /// `mesh` or `traffic`.
+    pub name: String,
+    /// Whether it holds.
+    pub ok: bool,
+    /// Why it does not, or that it does: which seed fails and why.
+    pub detail: String,
+}
+
+/// `GET /v1/system/status`: one node and the mesh as it sees it.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct SystemStatus {
+    /// The node that answers.
+    pub node: NodeStatus,
+    /// What it does with requests.
+    pub requests: RequestStatus,
+    /// The mesh; `None` where it is off on this node.
+    pub mesh: Option<MeshStatus>,
+    /// The static peers, where there is no mesh.
+    pub peers: Vec<PeerStatus>,
+}
+
+/// The answering node.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct NodeStatus {
+    /// What people call it.
+    pub name: String,
+    /// `full`, `gateway`, `worker`, `inference`, or `custom`.
+    pub role: String,
+    /// Where others reach it.
+    pub url: String,
+    /// The daemon's release.
+    pub version: String,
+    /// Since the daemon's start.
+    pub uptime_seconds: f64,
+    /// Services that are on.
+    pub services: Vec<String>,
+    /// Agents it runs.
+    pub agents: Vec<String>,
+}
+
+/// The answering node's requests.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct RequestStatus {
+    /// Running on this node now.
+    pub active: u32,
+    /// In flight from this node to others now.
+    pub forwarded: u32,
+    /// Answered, by what came of them: `local`, `forwarded`, `unavailable`, …
+    pub total: BTreeMap<String, u64>,
+}
+
+/// The mesh as the answering node sees it.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct MeshStatus {
+    /// The answering node's id.
+    pub node_id: String,
+    /// Whether it has met the mesh.
+    pub joined: bool,
+    /// Whether it has left.
+    pub left: bool,
+    /// Whether it takes no new requests.
+    pub draining: bool,
+    /// Whom it takes for the leader.
+    pub leader: Option<LeaderStatus>,
+    /// Its seeds.
+    pub seeds: Vec<SeedStatus>,
+    /// Everyone, the answering node included; the dead until they are forgotten; nobody who left, and no hearsay.
+    pub members: Vec<MemberStatus>,
+    /// What was turned away so far, by name.
+    pub counters: BTreeMap<String, u64>,
+}
+
+/// The leader.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct LeaderStatus {
+    /// Its id.
+    pub node_id: String,
+    /// What people call it.
+    pub name: String,
+    /// How long the answering node has taken it for the leader.
+    pub since_seconds: f64,
+}
+
+/// One seed.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct SeedStatus {
+    /// Its address.
+    pub url: String,
+    /// `trying`, `joined` or `failing`.
+    pub status: String,
+    /// Why it fails.
+    pub reason: Option<String>,
+}
+
+/// One member.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct MemberStatus {
+    /// Its id.
+    pub node_id: String,
+    /// What people call it.
+    pub name: String,
+    /// Where it is reached.
+    pub url: String,
+    /// `alive`, `suspect` or `dead`.
+    pub status: String,
+    /// How long it has been that.
+    pub since_seconds: f64,
+    /// How long ago its last sign of life came.
+    pub silent_seconds: f64,
+    /// Whether it takes no new requests.
+    pub draining: bool,
+    /// Whether it is the leader, to the answering node.
+    pub leader: bool,
+    /// Whether it is the answering node.
+    pub here: bool,
+    /// What it does.
+    pub services: Vec<String>,
+    /// The agents it runs.
+    pub agents: Vec<String>,
+    /// Processor time in use, in percent.
+    pub cpu_percent: f64,
+    /// Memory in use, in percent.
+    pub memory_percent: f64,
+    /// Requests it runs.
+    pub active_requests: u32,
+    /// Why it is not alive, where it is not.
+    pub reason: Option<String>,
+    /// What happens next, where it is not alive: `becomes dead in 9s`, `forgotten in 40s`.
+    pub next: Option<String>,
+}
+
+/// One static peer.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct PeerStatus {
+    /// What people call it.
+    pub name: String,
+    /// Where it is reached.
+    pub url: String,
+    /// What it is asked for; empty where everything.
+    pub services: Vec<String>,
+}
+
+/// `GET /v1/agents`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct AgentList {
+    /// In order of name.
+    pub agents: Vec<AgentStatus>,
+}
+
+/// `GET /v1/agents/{name}`, and one of the list.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct AgentStatus {
+    /// Its name.
+    pub name: String,
+    /// The nodes that carry it, alive or suspect.
+    pub nodes: Vec<Carrier>,
+}
+
+/// A node that carries an agent.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Carrier {
+    /// Its id; empty for a static peer, which has none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub node_id: String,
+    /// What people call it.
+    pub name: String,
+    /// Where it is reached.
+    pub url: String,
+    /// `alive` or `suspect`.
+    pub status: String,
+}
+
+/// `POST /v1/agents/{name}/run`
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct RunRequest {
+    /// What the agent is asked.
+    pub query: String,
+    /// The conversation that this belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<String>,
+    /// Whatever the agent should know besides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<serde_json::Value>,
+    /// Whether the answer is wanted as server-sent events.
+    #[serde(default)]
+    pub stream: bool,
+}
+
+/// What an agent answered.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct RunAnswer {
+    /// The answer.
+    pub answer: String,
+    /// The conversation.
+    pub session_id: String,
+    /// The model that was used.
+    pub model: String,
+    /// Tokens used.
+    pub usage: Usage,
+    /// What the agent did on the way, a line each.
+    pub steps: Vec<serde_json::Value>,
+    /// The name of the node that ran it.
+    pub node: String,
+}
+
+/// Tokens used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Usage {
+    /// Read by the model.
+    pub prompt_tokens: u64,
+    /// Written by the model.
+    pub completion_tokens: u64,
+    /// Both.
+    pub total_tokens: u64,
+}

@@ -1,0 +1,18 @@
+//! HTTP from the calling side: connections kept and reused, a deadline on everything, and places that are never called.
+//!
+//! [`Pool`] is the ground: it sends one request to one place and says of a failure whether anything was sent. On it stand
+//! the [`HttpTransport`] by which `maia` reaches peers, and the [`Client`] of the command line and the tests.
+
+mod body;
+mod client;
+mod connect;
+mod pool;
+mod timer;
+mod transport;
+
+pub use body::{Body, BoxError, ReadError, chain, empty, full, read_bounded};
+pub use client::{Answer, CallError, Client};
+pub use connect::{ConnectError, Reach};
+pub use pool::{Pool, PoolSettings, SendError};
+pub use timer::TokioTimer;
+pub use transport::HttpTransport;

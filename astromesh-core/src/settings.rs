@@ -1,0 +1,321 @@
+//! How a node runs: a file or a profile, `ASTROMESH_*` variables and flags, checked once into types that cannot be wrong.
+//!
+//! A flag wins over a variable, a variable over the file, the file over the default. `raw` is the file as it is written,
+//! `source` finds the layers and lays them over each other, and `check` makes [`Settings`] of the sum: what is left out gets
+//! its default, and what cannot go together is refused at the place that says so.
+//!
+//! ```
+//! use astromesh_core::settings::{Environment, Flags, Settings};
+//!
+//! let environment = Environment::empty().with("ASTROMESH_PORT", "9000");
+//! let settings = Settings::load(&Flags::default(), &environment)?;
+//! assert_eq!(settings.api.port, 9000);
+//! assert_eq!(settings.origin.to_string(), "built-in profile full");
+//! # Ok::<(), astromesh_core::error::ConfigError>(())
+//! ```
+
+mod check;
+mod profile;
+mod raw;
+mod source;
+
+pub use raw::LogFormat;
+pub use source::{Environment, Flags, Origin};
+
+use crate::agent::Orchestration;
+use crate::error::ConfigError;
+use crate::yaml;
+use log::LevelFilter;
+use maia::address::{Host, Url};
+use maia::config::Config;
+use maia::id::{Label, Name};
+use raw::{Document, Merged};
+use serde_json::{Map, Value};
+use source::{Layers, Source};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// All that a node needs to know before it starts.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What these are based on.
+    pub origin: Origin,
+    /// What was set to no effect. To be logged once the log is up.
+    pub warnings: Vec<String>,
+    /// What kind of node this is, for people to read: it decides nothing. `ASTROMESH_ROLE`; else the file's
+    /// `metadata.name` without `mesh-`; else `custom`.
+    pub role: Name,
+    /// What people call this node: `spec.mesh.node_name` or `ASTROMESH_NODE_NAME`, else the name of its host. Also without
+    /// a mesh.
+    pub node_name: Name,
+    /// The one listener.
+    pub api: Api,
+    /// What this node does.
+    pub services: Services,
+    /// The nodes it passes requests to, in turn. Empty where there is a mesh.
+    pub peers: Vec<Peer>,
+    /// What holds for agents that say nothing else.
+    pub defaults: Defaults,
+    /// The settings of the channels.
+    pub channels: Channels,
+    /// What one who calls can make this node spend.
+    pub limits: HttpLimits,
+    /// The mesh, unless it is off.
+    pub mesh: Option<Mesh>,
+    /// The log.
+    pub log: Log,
+    /// The folder of the agent files: `agents` beside the configuration file, if there is one.
+    pub agents_dir: Option<PathBuf>,
+}
+
+/// Where a node listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Api {
+    /// The address, `0.0.0.0` by default: all there are.
+    pub host: IpAddr,
+    /// The port, 8000 by default. Never 0 in loaded settings; a test may set 0, for one that is free.
+    pub port: u16,
+}
+
+/// What a node can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Service {
+    /// The calls for clients.
+    Api,
+    /// Running agents.
+    Agents,
+    /// Serving models.
+    Inference,
+    /// Advertised only: there is no call behind it yet.
+    Memory,
+    /// The tools of agents.
+    Tools,
+    /// The channels.
+    Channels,
+    /// Advertised only: there is no call behind it yet.
+    Rag,
+    /// Metrics and traces.
+    Observability,
+}
+
+impl Service {
+    /// All there are, in the order in which the mesh lists them.
+    pub const ALL: [Self; 8] = [
+        Self::Api,
+        Self::Agents,
+        Self::Inference,
+        Self::Memory,
+        Self::Tools,
+        Self::Channels,
+        Self::Rag,
+        Self::Observability,
+    ];
+
+    /// The name, as in files and on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::Agents => "agents",
+            Self::Inference => "inference",
+            Self::Memory => "memory",
+            Self::Tools => "tools",
+            Self::Channels => "channels",
+            Self::Rag => "rag",
+            Self::Observability => "observability",
+        }
+    }
+
+    /// The name, as a node's record has it.
+    pub fn label(self) -> Label {
+        Label::new(self.as_str()).expect("the names of services are labels")
+    }
+}
+
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A set of services.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Services(BTreeSet<Service>);
+
+impl Services {
+    /// Every service.
+    pub fn all() -> Self {
+        Service::ALL.into_iter().collect()
+    }
+
+    /// Whether `service` is one of them.
+    pub fn has(&self, service: Service) -> bool {
+        self.0.contains(&service)
+    }
+
+    /// Each of them, in the order in which the mesh lists them.
+    pub fn iter(&self) -> impl Iterator<Item = Service> + '_ {
+        self.0.iter().copied()
+    }
+}
+
+impl FromIterator<Service> for Services {
+    fn from_iter<I: IntoIterator<Item = Service>>(services: I) -> Self {
+        Self(services.into_iter().collect())
+    }
+}
+
+/// A node that is listed by hand. No two have one name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// What it is called here.
+    pub name: Name,
+    /// Where it is.
+    pub url: Url,
+    /// What it does: everything, unless the file says.
+    pub services: Services,
+}
+
+/// What holds for agents that say nothing else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Defaults {
+    /// How the loop of model and tools runs.
+    pub orchestration: Orchestration,
+    /// Whether the agent and the provider `echo` are there. `true` by default.
+    pub echo: bool,
+}
+
+/// The settings of the channels, by name, as they were written. They may hold secrets, so only the names are printed.
+#[derive(Clone, Default, PartialEq)]
+pub struct Channels(Map<String, Value>);
+
+impl Channels {
+    /// The settings of the channel `name`.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.0.get(name)
+    }
+
+    /// The names of all that have settings.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+}
+
+impl fmt::Debug for Channels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.names()).finish()
+    }
+}
+
+/// Bounds on what one who calls over HTTP can make a node keep and do. What the mesh bounds by itself is in
+/// [`Config::limits`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpLimits {
+    /// Bytes of a body of `/v1/mesh/gossip`. 8 MiB.
+    pub gossip_body_bytes: usize,
+    /// Bytes of a body of the other mesh calls. 64 KiB.
+    pub body_bytes: usize,
+    /// Bytes of a request's head. 16 KiB, at least 8.
+    pub header_bytes: usize,
+    /// Headers of a request. 64, at most 1,024.
+    pub headers: usize,
+    /// Gossip exchanges answered at once. 64.
+    pub concurrent_gossip: usize,
+    /// From a connection's opening to its first byte. 5 s.
+    pub first_byte_timeout: Duration,
+    /// From a request's first byte to the end of its head. 5 s.
+    pub headers_timeout: Duration,
+    /// From there to the end of its body. 10 s.
+    pub body_timeout: Duration,
+    /// Between two requests on one connection. 60 s.
+    pub idle_timeout: Duration,
+}
+
+impl Default for HttpLimits {
+    fn default() -> Self {
+        Self {
+            gossip_body_bytes: 8 * 1_024 * 1_024,
+            body_bytes: 64 * 1_024,
+            header_bytes: 16 * 1_024,
+            headers: 64,
+            concurrent_gossip: 64,
+            first_byte_timeout: Duration::from_secs(5),
+            headers_timeout: Duration::from_secs(5),
+            body_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+/// How a node takes part in a mesh.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mesh {
+    /// The protocol's settings, which go together: [`Config::check`] has passed.
+    pub config: Config,
+    /// Where others are told to call this node. Unset: to be found out.
+    pub advertise: Option<Url>,
+    /// The host of an older file's `mesh.bind`, which may serve to find that out. It is not listened on.
+    pub bind_host: Option<Host>,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// The level for all targets that have none of their own. `info` by default.
+    pub level: LevelFilter,
+    /// The level for a target and what is below it.
+    pub targets: Vec<(String, LevelFilter)>,
+    /// How a line is written.
+    pub format: LogFormat,
+}
+
+impl Settings {
+    /// Reads and checks everything: the file of `--config`; else the first that is found; else the built-in profile that
+    /// `ASTROMESH_ROLE` and `ASTROMESH_MESH_ENABLED` name; then variables; then flags.
+    ///
+    /// With a file, `ASTROMESH_ROLE` names the role and no more, and `ASTROMESH_MESH_ENABLED` overrides `spec.mesh.enabled`.
+    /// With `ASTROMESH_AUTO_CONFIG=false` there must be a file.
+    ///
+    /// # Errors
+    /// The first mistake found, with its place: a line of the file, a variable, or a flag.
+    pub fn load(flags: &Flags, environment: &Environment) -> Result<Self, ConfigError> {
+        let source = Source::find(flags, environment)?;
+        let document: Document =
+            yaml::read(&source.text).map_err(|fault| source.complaint(fault))?;
+        let layers = Layers::of(&source, environment, flags)?;
+        let Merged { role, spec, log } = layers.merged()?;
+
+        let api = check::api(&spec, &layers)?;
+        let mesh = check::mesh(&spec, &layers)?;
+        let peers = check::peers(spec.peers, &layers)?;
+        let file_role = document
+            .metadata
+            .name
+            .map(|name| check::plain_role(&name.0));
+        let role = role.map(|role| role.0);
+        let mut warnings = source::idle_variables(environment, mesh.is_some())?;
+        warnings.extend(check::role_warning(
+            role.as_ref(),
+            file_role.as_ref(),
+            &source.origin,
+        ));
+        warnings.extend(check::peers_warning(&peers, mesh.as_ref()));
+        Ok(Self {
+            warnings,
+            role: role.or(file_role).unwrap_or_else(check::custom_role),
+            node_name: check::node_name(spec.mesh.node_name)?,
+            api,
+            services: check::services(&spec.services),
+            peers: if mesh.is_some() { Vec::new() } else { peers },
+            defaults: check::defaults(spec.defaults),
+            channels: Channels(spec.channels),
+            limits: check::http_limits(&spec.limits),
+            mesh,
+            log: check::log_settings(log),
+            agents_dir: source.agents_dir,
+            origin: source.origin,
+        })
+    }
+}

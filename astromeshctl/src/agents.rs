@@ -1,0 +1,143 @@
+//! `agents list` and `run`.
+
+use crate::command::Run;
+use crate::daemon::Daemon;
+use crate::outcome::{Failure, Outcome};
+use crate::overview::style;
+use crate::table::{self, Column, Row};
+use crate::text::{count, list, one_line, prose, styled, tame_json};
+use anstyle::Style;
+use astromesh_core::api::{AgentList, AgentStatus, Carrier, RunAnswer, RunRequest};
+use maia::address::Url;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// What stands in a path as it is.
+const PATH: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
+
+/// Shows all agents, with the nodes that carry them.
+///
+/// # Errors
+/// Whatever keeps the daemon from answering as it should.
+pub(crate) async fn show_all(daemon: &Daemon, json: bool) -> Result<Outcome, Failure> {
+    let body = daemon.success(daemon.get("/v1/agents").await?)?;
+    let agents: AgentList = daemon.read(&body)?;
+    Ok(Outcome::done(match json {
+        true => tame_json(&daemon.text(&body)?),
+        false => render(agents.agents, daemon.url()),
+    }))
+}
+
+/// Asks an agent.
+///
+/// # Errors
+/// Whatever keeps the daemon from answering as it should: nobody has the agent, or nobody who has it is there.
+pub(crate) async fn ask(run: &Run, daemon: &Daemon, json: bool) -> Result<Outcome, Failure> {
+    let path = format!("/v1/agents/{}/run", utf8_percent_encode(&run.agent, PATH));
+    let request = RunRequest {
+        query: run.query.clone(),
+        session_id: run.session.clone(),
+        context: None,
+        stream: false,
+    };
+    let request =
+        serde_json::to_vec(&request).map_err(|error| daemon.strange(&error.to_string()))?;
+    let body = daemon.success(daemon.post(&path, request).await?)?;
+    let answer: RunAnswer = daemon.read(&body)?;
+    let outcome = Outcome::done(match json {
+        true => tame_json(&daemon.text(&body)?),
+        false => prose(&answer.answer),
+    });
+    Ok(outcome.remarking(who_ran_it(&answer)))
+}
+
+fn who_ran_it(answer: &RunAnswer) -> String {
+    format!(
+        "{} ran it (model {}, session {}, {})",
+        one_line(&answer.node),
+        one_line(&answer.model),
+        one_line(&answer.session_id),
+        count(answer.usage.total_tokens, "token")
+    )
+}
+
+fn render(mut agents: Vec<AgentStatus>, url: &Url) -> String {
+    if agents.is_empty() {
+        return format!("No agents, as {url} sees it");
+    }
+    agents.sort_by_cached_key(|agent| (reach(agent), agent.name.clone()));
+    let rows: Vec<Row> = agents.iter().map(row).collect();
+    let mut parts = vec![table::render(
+        &[Column::left("AGENT"), Column::left("NODES")],
+        &rows,
+    )];
+    let warnings: Vec<String> = agents.iter().filter_map(warning).collect();
+    if !warnings.is_empty() {
+        parts.push(warnings.join("\n"));
+    }
+    parts.push(styled(Style::new().dimmed(), &format!("As {url} sees it")));
+    parts.join("\n\n")
+}
+
+/// How well an agent can be reached, the worst first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Reach {
+    Nowhere,
+    Partly,
+    Everywhere,
+}
+
+fn reach(agent: &AgentStatus) -> Reach {
+    let alive = agent
+        .nodes
+        .iter()
+        .filter(|node| node.status == "alive")
+        .count();
+    match alive {
+        0 => Reach::Nowhere,
+        some if some < agent.nodes.len() => Reach::Partly,
+        _ => Reach::Everywhere,
+    }
+}
+
+fn row(agent: &AgentStatus) -> Row {
+    let mut nodes: Vec<String> = agent.nodes.iter().map(carrier).collect();
+    nodes.sort();
+    Row {
+        cells: vec![one_line(&agent.name), list(&nodes, ", ")],
+        style: style(match reach(agent) {
+            Reach::Nowhere => "dead",
+            Reach::Partly => "suspect",
+            Reach::Everywhere => "alive",
+        }),
+    }
+}
+
+fn carrier(node: &Carrier) -> String {
+    match node.status.as_str() {
+        "alive" => node.name.clone(),
+        status => format!("{} ({status})", node.name),
+    }
+}
+
+fn warning(agent: &AgentStatus) -> Option<String> {
+    let name = one_line(&agent.name);
+    let (status, why) = match reach(agent) {
+        Reach::Everywhere => return None,
+        Reach::Partly => (
+            "suspect",
+            "not all its nodes are alive; the others take its requests",
+        ),
+        Reach::Nowhere => (
+            "dead",
+            "none of its nodes is alive; requests may fail until one is",
+        ),
+    };
+    Some(styled(
+        style(status),
+        &format!("! {name}: {why} (astromeshctl mesh nodes)"),
+    ))
+}

@@ -1,0 +1,108 @@
+//! The agent that answers with the query, so that the whole path runs on a bare machine.
+
+use crate::answer::{Answer, json};
+use astromesh_core::api::{RunAnswer, RunRequest, Usage};
+use astromesh_core::http::{Body, BoxError};
+use hyper::body::{Bytes, Frame};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::{Response, StatusCode};
+use serde_json::json as value;
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use uuid::Uuid;
+
+/// How many pieces an answer comes in.
+const PIECES: usize = 4;
+
+/// Answers with the query, on the node of that name.
+pub(super) fn run(node: &str, request: RunRequest) -> Answer {
+    // A word is a token to it.
+    let tokens = request.query.split_whitespace().count() as u64;
+    let answer = RunAnswer {
+        answer: request.query,
+        session_id: request
+            .session_id
+            .unwrap_or_else(|| Uuid::new_v4().to_string()),
+        model: "echo".to_owned(),
+        usage: Usage {
+            prompt_tokens: tokens,
+            completion_tokens: tokens,
+            total_tokens: 2 * tokens,
+        },
+        steps: Vec::new(),
+        node: node.to_owned(),
+    };
+    if request.stream {
+        streamed(&answer)
+    } else {
+        json(StatusCode::OK, &answer)
+    }
+}
+
+/// The answer in pieces (`{"delta": …}`), then whole, then `[DONE]`.
+fn streamed(answer: &RunAnswer) -> Answer {
+    let whole =
+        serde_json::to_value(answer).expect("text keys and finite numbers always make JSON");
+    let deltas = pieces(&answer.answer).map(|piece| value!({ "delta": piece }));
+    let mut events: VecDeque<Bytes> = deltas
+        .chain([whole])
+        .map(|event| format!("data: {event}\n\n").into())
+        .collect();
+    events.push_back("data: [DONE]\n\n".into());
+
+    let mut response = Response::new(Body::new(Events(events)));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // Proxies in front must not wait for the end.
+    headers.insert(
+        HeaderName::from_static("x-accel-buffering"),
+        HeaderValue::from_static("no"),
+    );
+    response
+}
+
+/// `text` in up to [`PIECES`] parts, cut between words.
+fn pieces(text: &str) -> impl Iterator<Item = String> {
+    let words: Vec<&str> = text.split_inclusive(char::is_whitespace).collect();
+    let size = words.len().div_ceil(PIECES).max(1);
+    words
+        .chunks(size)
+        .map(<[&str]>::concat)
+        .collect::<Vec<_>>()
+        .into_iter()
+}
+
+/// Events, one a read.
+struct Events(VecDeque<Bytes>);
+
+impl hyper::body::Body for Events {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        Poll::Ready(self.0.pop_front().map(|event| Ok(Frame::data(event))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pieces_are_the_text() {
+        for text in ["", "one", "one two", "a b c d e f  g\nh ", "ä ö ü"] {
+            let pieces: Vec<_> = pieces(text).collect();
+            assert!(pieces.len() <= PIECES, "{pieces:?}");
+            assert_eq!(pieces.concat(), text);
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! A node as a value: start it, ask where it is, stop it.
+
+use crate::advertise::Advertised;
+use crate::agents::Agents;
+use crate::health::VERSION;
+use crate::here::{Here, Mesh, Parts, Phase};
+use crate::{leave, load, server};
+use arc_swap::ArcSwap;
+use astromesh_core::error::ConfigError;
+use astromesh_core::http::{HttpTransport, Pool, PoolSettings, Reach, TokioTimer};
+use astromesh_core::settings::{self, Service, Settings};
+use maia::address::Url;
+use maia::driver::{Driver, Timer};
+use maia::error::Invalid;
+use maia::event::Event;
+use maia::id::{Name, NodeId};
+use maia::node::{Identity, Node};
+use maia::rng::Rng;
+use maia::selector::InFlight;
+use maia::view::View;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout_at};
+use uuid::Uuid;
+
+/// How long connections are still read after the others know that this node is gone: nobody who kept one is cut off in the
+/// middle of a request.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// A running node. Dropping it stops everything at once, as [`Daemon::kill`] does.
+pub struct Daemon {
+    here: Arc<Here>,
+    tasks: JoinSet<()>,
+    serving: JoinSet<()>,
+    closing: watch::Sender<bool>,
+}
+
+/// Why a node did not start. Nothing is left running.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Another process has the port, or it may not be had.
+    #[error(
+        "cannot listen on {address}; another program may have the port: stop it, or set spec.api.port or --port"
+    )]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// An agent file cannot be used.
+    #[error("cannot use the agents")]
+    Agents(#[from] ConfigError),
+    /// What this node would say of itself cannot be said in a mesh.
+    #[error("cannot take part in a mesh")]
+    Node(#[from] Invalid),
+}
+
+impl StartError {
+    /// Whether the configuration is at fault, rather than the machine.
+    pub fn is_configuration(&self) -> bool {
+        !matches!(self, Self::Listen { .. })
+    }
+}
+
+impl Daemon {
+    /// Starts a node; returns once it listens. With port 0 it takes one that is free.
+    ///
+    /// # Errors
+    /// Where it cannot listen, or the agents or the node's own word cannot be used.
+    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        let agents = Agents::load(&settings)?;
+        let address = SocketAddr::new(settings.api.host, settings.api.port);
+        let listening = |source| StartError::Listen { address, source };
+        let listener = TcpListener::bind(address).await.map_err(listening)?;
+        let address = listener.local_addr().map_err(listening)?;
+
+        let uuid = Uuid::new_v4();
+        let id = NodeId::new(&uuid.to_string())?;
+        let (seed, node_seed) = uuid.as_u64_pair();
+        let in_flight = Arc::new(InFlight::default());
+        let mut tasks = JoinSet::new();
+        let mesh = match &settings.mesh {
+            Some(mesh) => {
+                let advertised = Advertised::find(&settings, mesh, address).await;
+                let identity = identity(&settings, &agents, &id, &advertised.url)?;
+                let rng = Rng::from_seed(node_seed);
+                Some(drive(
+                    mesh, identity, advertised, rng, &in_flight, &mut tasks,
+                )?)
+            }
+            None => None,
+        };
+        let here = Arc::new(Here::new(Parts {
+            settings,
+            address,
+            id,
+            agents,
+            mesh,
+            in_flight,
+            listed: Pool::new(PoolSettings::new(Reach::Anywhere)),
+            seed,
+        }));
+        tasks.spawn(load::keep_telling(Arc::clone(&here)));
+        let (closing, closes) = watch::channel(false);
+        let mut serving = JoinSet::new();
+        serving.spawn(server::run(listener, Arc::clone(&here), closes));
+        Ok(Self {
+            here,
+            tasks,
+            serving,
+            closing,
+        })
+    }
+
+    /// Where others reach it; without a mesh, where it listens, on loopback if that is everywhere.
+    pub fn url(&self) -> Url {
+        self.here.url()
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.here.address
+    }
+
+    /// What people call it.
+    pub fn name(&self) -> &str {
+        self.here.name()
+    }
+
+    /// Its id, a fresh one for each start.
+    pub fn id(&self) -> &NodeId {
+        &self.here.id
+    }
+
+    /// The mesh as it sees it; `None` where the mesh is off.
+    pub fn view(&self) -> Option<Arc<View>> {
+        self.here.view()
+    }
+
+    /// The requests that it is running or has passed on and not finished.
+    pub fn in_flight(&self) -> u32 {
+        self.here.in_flight.total()
+    }
+
+    /// Stops in good order: it is told that no more is taken, what is in flight finishes, the mesh hears a goodbye, and
+    /// then the listener closes. Takes at most 25 s; what has not finished by then is cut off.
+    pub async fn stop(mut self) {
+        let deadline = Instant::now() + leave::GRACE;
+        if self.here.phase() != Phase::Left {
+            self.hand_over(deadline).await;
+        }
+        let lingering = Instant::now() + LINGER;
+        while self.here.connections.load(Ordering::Relaxed) > 0
+            && Instant::now() < lingering.min(deadline)
+        {
+            sleep(Duration::from_millis(10)).await;
+        }
+        self.closing.send_replace(true);
+        let served = timeout_at(
+            deadline.max(Instant::now() + LINGER),
+            self.serving.join_next(),
+        )
+        .await;
+        if served.is_err() {
+            let open = self.here.connections.load(Ordering::Relaxed);
+            log::warn!("{open} connections are cut off: they did not end in time");
+        }
+        self.kill().await;
+    }
+
+    /// Finishes what is in flight and leaves the mesh.
+    async fn hand_over(&self, deadline: Instant) {
+        // What follows needs a little of the time as well.
+        let grace = deadline
+            .saturating_duration_since(Instant::now())
+            .mul_f64(0.8);
+        self.here.enter(Phase::Draining);
+        let handing_over = async {
+            if self.here.mesh.is_some() {
+                // Told to nobody where the driver is gone; then there is nothing to leave.
+                drop(leave::leave(&self.here, grace).await);
+            } else {
+                self.here.finish(Duration::ZERO, grace).await;
+            }
+        };
+        if timeout_at(deadline, handing_over).await.is_err() {
+            log::warn!("the mesh could not be told in time that this node leaves");
+        }
+    }
+
+    /// Stops everything at once and says nothing to anybody, as if the process had been killed.
+    pub async fn kill(mut self) {
+        self.serving.shutdown().await;
+        self.tasks.shutdown().await;
+    }
+}
+
+impl fmt::Debug for Daemon {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Daemon")
+            .field("name", &self.name())
+            .field("address", &self.here.address)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Who this node is to the others.
+fn identity(
+    settings: &Settings,
+    agents: &Agents,
+    id: &NodeId,
+    url: &Url,
+) -> Result<Identity, Invalid> {
+    Ok(Identity {
+        id: id.clone(),
+        name: settings.node_name.clone(),
+        url: url.clone(),
+        services: settings.services.iter().map(Service::label).collect(),
+        agents: agents.names().cloned().collect(),
+        version: Some(Name::new(VERSION)?),
+    })
+}
+
+/// Makes the node and the task that owns it.
+fn drive(
+    mesh: &settings::Mesh,
+    identity: Identity,
+    advertised: Advertised,
+    rng: Rng,
+    in_flight: &Arc<InFlight>,
+    tasks: &mut JoinSet<()>,
+) -> Result<Mesh, Invalid> {
+    let timer = TokioTimer::start();
+    let node = Node::new(
+        mesh.config.clone(),
+        identity,
+        timer.now(),
+        timer.wall(),
+        rng,
+    )?;
+    let on_loopback = Arc::clone(&advertised.on_loopback);
+    let transport = HttpTransport::new(mesh.config.seeds.iter().cloned(), Arc::clone(&on_loopback));
+    let view = Arc::new(ArcSwap::new(node.view()));
+    let (driver, handle) = Driver::new(node, transport, timer);
+    let (newest, reports) = (Arc::clone(&view), Arc::clone(in_flight));
+    let driver = driver.on_event(report).on_view(move |view| {
+        // First the reports, so that nobody weighs a new figure against an old count.
+        reports.note_reports(&view);
+        newest.store(view);
+    });
+    tasks.spawn(driver.run());
+    Ok(Mesh {
+        handle,
+        timer,
+        view,
+        advertised,
+        members: Pool::new(PoolSettings::new(Reach::Peers { on_loopback })),
+    })
+}
+
+/// Writes an event to the log, as loud as it is of interest.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the driver hands events over"
+)]
+fn report(event: Event) {
+    let level = match event {
+        Event::Suspected { .. }
+        | Event::Died { .. }
+        | Event::SeedFailed { .. }
+        | Event::Conflict { .. } => log::Level::Warn,
+        _ => log::Level::Info,
+    };
+    log::log!(target: "astromeshd::mesh", level, "{event}");
+}

@@ -1,0 +1,266 @@
+//! This node, as everyone who answers a request sees it: what it was told, what it is doing, and the mesh around it.
+
+use crate::advertise::Advertised;
+use crate::agents::Agents;
+use crate::refusals::Refusals;
+use arc_swap::ArcSwap;
+use astromesh_core::http::{Pool, TokioTimer};
+use astromesh_core::settings::{Service, Settings};
+use hyper::HeaderMap;
+use maia::address::{Host, Url};
+use maia::driver::Handle;
+use maia::id::NodeId;
+use maia::rng::Rng;
+use maia::selector::{Counter, InFlight};
+use maia::view::{Seen, View};
+use maia::wire::NODE_ID_HEADER;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::{Notify, Semaphore};
+
+/// One node, shared by all who work for it.
+pub(crate) struct Here {
+    /// What it was told.
+    pub(crate) settings: Settings,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    /// Since when.
+    pub(crate) started: Instant,
+    /// Its id, in the mesh or out of it.
+    pub(crate) id: NodeId,
+    /// What it can run.
+    pub(crate) agents: Agents,
+    /// The mesh, unless it is off.
+    pub(crate) mesh: Option<Mesh>,
+    /// What it has in flight, to itself and to others.
+    pub(crate) in_flight: Arc<InFlight>,
+    /// Of these, what it runs itself.
+    pub(crate) running: Arc<Counter>,
+    /// Connections to places that the operator wrote down: static peers and agents' own servers.
+    pub(crate) listed: Pool,
+    /// How requests ended.
+    pub(crate) tally: Tally,
+    /// Whose refused calls the log has heard of.
+    pub(crate) refusals: Refusals,
+    /// Open connections.
+    pub(crate) connections: AtomicUsize,
+    /// Permits for gossip that is being answered.
+    pub(crate) gossip: Semaphore,
+    /// Rung when a request begins or ends.
+    pub(crate) load_changed: Notify,
+    /// Held by whoever makes the node leave or return.
+    pub(crate) turnstile: tokio::sync::Mutex<()>,
+    /// Whose turn it is among the static peers.
+    pub(crate) turn: AtomicUsize,
+    /// When another node last sent a request, since the start.
+    chosen_millis: AtomicU64,
+    phase: AtomicU8,
+    seed: AtomicU64,
+}
+
+/// The mesh as requests need it.
+pub(crate) struct Mesh {
+    /// The way to the task that owns the node.
+    pub(crate) handle: Handle,
+    /// The clock that the views' moments are on.
+    pub(crate) timer: TokioTimer,
+    /// The newest view: read without a lock.
+    pub(crate) view: Arc<ArcSwap<View>>,
+    /// Where others reach this node.
+    pub(crate) advertised: Advertised,
+    /// Connections to members, which are called only where peers may send us.
+    pub(crate) members: Pool,
+}
+
+/// What a node does with requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Takes them.
+    Running,
+    /// Still runs those that come, but has asked not to be sent any.
+    Draining,
+    /// Out of the mesh: takes none.
+    Left,
+}
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Visitor {
+    /// Where they are.
+    pub(crate) peer: SocketAddr,
+    /// Where they reached us.
+    pub(crate) local: SocketAddr,
+}
+
+/// How many requests ended how. The names are few and fixed.
+#[derive(Debug, Default)]
+pub(crate) struct Tally(Mutex<BTreeMap<&'static str, u64>>);
+
+impl Here {
+    /// A node that begins to run.
+    pub(crate) fn new(parts: Parts) -> Self {
+        let running = parts.in_flight.counter(&parts.id);
+        Self {
+            address: parts.address,
+            started: Instant::now(),
+            agents: parts.agents,
+            mesh: parts.mesh,
+            running,
+            listed: parts.listed,
+            tally: Tally::default(),
+            refusals: Refusals::default(),
+            connections: AtomicUsize::new(0),
+            gossip: Semaphore::new(
+                parts
+                    .settings
+                    .limits
+                    .concurrent_gossip
+                    .min(Semaphore::MAX_PERMITS),
+            ),
+            load_changed: Notify::new(),
+            turnstile: tokio::sync::Mutex::new(()),
+            turn: AtomicUsize::new(0),
+            chosen_millis: AtomicU64::new(0),
+            phase: AtomicU8::new(Phase::Running as u8),
+            seed: AtomicU64::new(parts.seed),
+            settings: parts.settings,
+            id: parts.id,
+            in_flight: parts.in_flight,
+        }
+    }
+
+    /// What people call it.
+    pub(crate) fn name(&self) -> &str {
+        self.settings.node_name.as_str()
+    }
+
+    /// Where others reach it; without a mesh, where it listens, and on loopback if that is everywhere.
+    pub(crate) fn url(&self) -> Url {
+        let advertised = self
+            .view()
+            .and_then(|view| Some(view.me()?.record.card.url.clone()));
+        advertised.unwrap_or_else(|| {
+            let ip = match self.address.ip() {
+                ip if !ip.is_unspecified() => ip,
+                IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            };
+            Url::from_parts(Host::Ip(ip), self.address.port())
+        })
+    }
+
+    /// What it does with requests now.
+    pub(crate) fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Acquire) {
+            phase if phase == Phase::Running as u8 => Phase::Running,
+            phase if phase == Phase::Draining as u8 => Phase::Draining,
+            _ => Phase::Left,
+        }
+    }
+
+    /// From now on.
+    pub(crate) fn enter(&self, phase: Phase) {
+        self.phase.store(phase as u8, Ordering::Release);
+    }
+
+    /// The mesh as seen now, unless it is off.
+    pub(crate) fn view(&self) -> Option<Arc<View>> {
+        self.mesh.as_ref().map(|mesh| mesh.view.load_full())
+    }
+
+    /// Whether it has this service.
+    pub(crate) fn offers(&self, service: Service) -> bool {
+        self.settings.services.has(service)
+    }
+
+    /// A generator for one decision. No lock: each begins where the one before would have gone on.
+    pub(crate) fn rng(&self) -> Rng {
+        const STRIDE: u64 = 0x9e37_79b9_7f4a_7c15;
+        Rng::from_seed(self.seed.fetch_add(STRIDE, Ordering::Relaxed))
+    }
+
+    /// The other member that a request says it comes from. Anyone can say so.
+    pub(crate) fn sender<'a>(&self, view: &'a View, headers: &HeaderMap) -> Option<&'a Seen> {
+        let id = node_id(headers)?;
+        view.member(&id).filter(|seen| !seen.is_me)
+    }
+
+    /// Takes note that another node has just sent a request.
+    pub(crate) fn was_chosen(&self) {
+        self.chosen_millis
+            .store(self.uptime_millis(), Ordering::Relaxed);
+    }
+
+    fn uptime_millis(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Returns once nothing is in flight and no other node has sent anything for `quiet`, or `patience` has run out.
+    pub(crate) async fn finish(&self, quiet: Duration, patience: Duration) {
+        let began = Instant::now();
+        let is_quiet = || {
+            let chosen = Duration::from_millis(self.chosen_millis.load(Ordering::Relaxed));
+            began.elapsed() >= quiet && self.started.elapsed().saturating_sub(chosen) >= quiet
+        };
+        let idle = async {
+            while self.in_flight.total() > 0 || !is_quiet() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        if tokio::time::timeout(patience, idle).await.is_err() {
+            let left = self.in_flight.total();
+            log::warn!("{left} requests did not finish within {patience:?}");
+        }
+    }
+}
+
+/// What a [`Here`] is made of.
+pub(crate) struct Parts {
+    pub(crate) settings: Settings,
+    pub(crate) address: SocketAddr,
+    pub(crate) id: NodeId,
+    pub(crate) agents: Agents,
+    pub(crate) mesh: Option<Mesh>,
+    pub(crate) in_flight: Arc<InFlight>,
+    pub(crate) listed: Pool,
+    pub(crate) seed: u64,
+}
+
+impl Visitor {
+    /// Whether they are on this very machine: on loopback, or at the address that they reached.
+    pub(crate) fn is_on_this_host(&self) -> bool {
+        let peer = self.address();
+        peer.is_loopback() || peer == self.local.ip().to_canonical()
+    }
+
+    /// Their address, an IPv4 one as such.
+    pub(crate) fn address(&self) -> IpAddr {
+        self.peer.ip().to_canonical()
+    }
+}
+
+impl Tally {
+    /// One more.
+    pub(crate) fn count(&self, outcome: &'static str) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *counts.entry(outcome).or_default() += 1;
+    }
+
+    /// All so far.
+    pub(crate) fn so_far(&self) -> BTreeMap<String, u64> {
+        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counts
+            .iter()
+            .map(|(name, count)| ((*name).to_owned(), *count))
+            .collect()
+    }
+}
+
+/// The id in the header by which nodes say who they are, if it is one.
+pub(crate) fn node_id(headers: &HeaderMap) -> Option<NodeId> {
+    let text = headers.get(NODE_ID_HEADER)?.to_str().ok()?;
+    NodeId::new(text).ok()
+}

@@ -1,0 +1,156 @@
+//! The six calls of the mesh: what comes in becomes a message to the node, and its reply an answer.
+
+use crate::agents::read;
+use crate::answer::{
+    Answer, json_bytes, not_found, retry_after, trouble, unavailable, wrong_method,
+};
+use crate::here::{Here, Mesh, Visitor, node_id};
+use crate::leave;
+use astromesh_core::http::BoxError;
+use hyper::body::Bytes;
+use hyper::{Request, StatusCode};
+use maia::message::{Caller, Refusal, Reply, Request as Message, Subject};
+use maia::node::Command;
+use maia::wire::{self, ASK_HEADER, Endpoint};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Answers a call under `/v1/mesh/`.
+pub(crate) async fn answer<B>(here: &Arc<Here>, visitor: &Visitor, request: Request<B>) -> Answer
+where
+    B: hyper::body::Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    let Some(endpoint) = Endpoint::at(request.uri().path()) else {
+        return not_found(request.uri().path());
+    };
+    if let Some(refusal) = wrong_method(request.method(), endpoint.method()) {
+        return refusal;
+    }
+    let Some(mesh) = &here.mesh else {
+        return trouble(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Mesh not enabled on this node",
+        );
+    };
+    let path = endpoint.path();
+    let answer = enabled(here, mesh, visitor, endpoint, request).await;
+    if !answer.status().is_success() {
+        here.tally.count("mesh_refused");
+        let peer = visitor.address();
+        if here.refusals.is_news(peer, Instant::now()) {
+            log::warn!(
+                "refused {path} from {peer}: {}; its next refusals are only counted",
+                answer.status()
+            );
+        }
+    }
+    answer
+}
+
+/// Answers a call where there is a mesh.
+async fn enabled<B>(
+    here: &Arc<Here>,
+    mesh: &Mesh,
+    visitor: &Visitor,
+    endpoint: Endpoint,
+    request: Request<B>,
+) -> Answer
+where
+    B: hyper::body::Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    // Tables are the only large bodies and the only costly answers.
+    let is_costly = matches!(endpoint, Endpoint::Gossip | Endpoint::Join);
+    let Ok(_permit) = is_costly.then(|| here.gossip.try_acquire()).transpose() else {
+        let detail = format!(
+            "{} exchanges are under way already",
+            here.settings.limits.concurrent_gossip
+        );
+        return unavailable(detail, Duration::from_secs(1));
+    };
+    let caller = Caller {
+        id: node_id(request.headers()),
+        address: Some(visitor.address()),
+        on_this_host: visitor.is_on_this_host(),
+    };
+    let message = match message(here, endpoint, request).await {
+        Ok(message) => message,
+        Err(refusal) => return refusal,
+    };
+    note_address(mesh, visitor, &message);
+    match ask(here, mesh, caller, message).await {
+        Some(reply) => written(&reply),
+        None => unavailable("this node is stopping", Duration::from_secs(1)),
+    }
+}
+
+/// Reads what is said, or says what is wrong with it.
+async fn message<B>(here: &Here, endpoint: Endpoint, request: Request<B>) -> Result<Message, Answer>
+where
+    B: hyper::body::Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    let limits = &here.settings.limits;
+    let limit_bytes = match endpoint {
+        Endpoint::Gossip => limits.gossip_body_bytes,
+        _ => limits.body_bytes,
+    };
+    let ask = match request.headers().get(ASK_HEADER).map(|ask| ask.to_str()) {
+        Some(Err(_)) => {
+            let detail = format!("{ASK_HEADER}: expected the id of a node");
+            return Err(trouble(StatusCode::BAD_REQUEST, detail));
+        }
+        Some(Ok(ask)) => Some(ask.to_owned()),
+        None => None,
+    };
+    let body = read(request.into_body(), limit_bytes, limits.body_timeout).await?;
+    wire::decode_request(endpoint, ask.as_deref(), &body)
+        .map_err(|invalid| written(&Reply::Refused(Refusal::Invalid(invalid))))
+}
+
+/// The first peer of another host shows where this node is reached, if that was a guess so far.
+fn note_address(mesh: &Mesh, visitor: &Visitor, message: &Message) {
+    let is_peer = matches!(
+        message,
+        Message::Join(_) | Message::Gossip(_) | Message::Heartbeat { .. }
+    );
+    if !is_peer || visitor.is_on_this_host() {
+        return;
+    }
+    if let Some(url) = mesh.advertised.reached_at(visitor.local.ip()) {
+        log::info!(
+            "a peer reached this node at {url}: that is what the others are told from now on"
+        );
+        mesh.handle.tell(Command::Url(url));
+    }
+}
+
+/// Lets the node answer, by way of finishing what is in flight where it is to leave.
+async fn ask(here: &Arc<Here>, mesh: &Mesh, caller: Caller, message: Message) -> Option<Reply> {
+    match message {
+        Message::Leave(subject) if caller.on_this_host && is_me(here, &subject) => {
+            leave::leave(here, leave::GRACE).await
+        }
+        Message::Rejoin if caller.on_this_host => leave::rejoin(here, caller).await,
+        message => mesh.handle.call(caller, message).await,
+    }
+}
+
+fn is_me(here: &Here, subject: &Subject) -> bool {
+    match subject {
+        Subject::Myself => true,
+        Subject::Id(id) => *id == here.id,
+    }
+}
+
+fn written(reply: &Reply) -> Answer {
+    let response = wire::encode_reply(reply);
+    let status =
+        StatusCode::from_u16(response.status).expect("the codec writes statuses that there are");
+    let mut answer = json_bytes(status, response.body);
+    if let Some(after) = response.retry_after {
+        retry_after(&mut answer, after);
+    }
+    answer
+}

@@ -1,0 +1,135 @@
+//! One attempt at another node, and the count of what is in flight there.
+
+use super::{headers, outcome_unknown};
+use crate::answer::{Answer, trouble};
+use crate::here::Here;
+use astromesh_core::http::{Body, BoxError, ConnectError, Pool, SendError, chain};
+use hyper::body::{Bytes, Frame, SizeHint};
+use hyper::{Request, StatusCode};
+use maia::address::Url;
+use maia::selector::{Counter, Running};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+use tokio::time::{Sleep, sleep, timeout};
+
+/// How long a node may take to begin its answer: a model may have to be loaded first.
+const FIRST_BYTE: Duration = Duration::from_secs(300);
+
+/// How long an answer that has begun may stand still.
+const SILENCE: Duration = Duration::from_secs(120);
+
+/// What became of an attempt.
+pub(super) enum Forwarded {
+    /// It answered, and took so long to begin.
+    Answered(Answer, Duration),
+    /// Nothing was sent: here is the request back.
+    NotSent(Box<Request<Body>>, ConnectError),
+    /// It was sent and there is no answer; this is what to say.
+    Unknown(Answer),
+}
+
+/// A request that is in flight until this is dropped, whichever way that comes about.
+pub(super) struct InHand {
+    running: Option<Running>,
+    here: Arc<Here>,
+}
+
+impl InHand {
+    pub(super) fn new(here: &Arc<Here>, counter: &Arc<Counter>) -> Self {
+        let running = Some(counter.begin());
+        here.load_changed.notify_one();
+        Self {
+            running,
+            here: Arc::clone(here),
+        }
+    }
+}
+
+impl Drop for InHand {
+    fn drop(&mut self) {
+        drop(self.running.take());
+        self.here.load_changed.notify_one();
+    }
+}
+
+/// Sends `request` to the node at `url`.
+pub(super) async fn forward(
+    pool: &Pool,
+    url: &Url,
+    request: Request<Body>,
+    in_hand: InHand,
+) -> Forwarded {
+    let began = Instant::now();
+    match timeout(FIRST_BYTE, pool.send(url, request)).await {
+        Ok(Ok(mut answer)) => {
+            headers::inbound(&mut answer);
+            Forwarded::Answered(held(answer, in_hand), began.elapsed())
+        }
+        Ok(Err(SendError::NotSent { request, cause })) => Forwarded::NotSent(request, cause),
+        Ok(Err(error @ SendError::Broken { .. })) => {
+            log::warn!("{}", chain(&error));
+            Forwarded::Unknown(trouble(
+                StatusCode::BAD_GATEWAY,
+                outcome_unknown(url, "broke off"),
+            ))
+        }
+        Err(_) => {
+            let detail = outcome_unknown(
+                url,
+                &format!("did not begin to answer within {FIRST_BYTE:?}"),
+            );
+            Forwarded::Unknown(trouble(StatusCode::GATEWAY_TIMEOUT, detail))
+        }
+    }
+}
+
+/// `answer`, whose request is in flight until its last byte is gone.
+pub(super) fn held(answer: Answer, in_hand: InHand) -> Answer {
+    answer.map(|body| {
+        Body::new(Held {
+            body,
+            _in_hand: in_hand,
+            silence: None,
+        })
+    })
+}
+
+struct Held {
+    body: Body,
+    _in_hand: InHand,
+    /// Set once there is something to wait for, so that most answers need no timer.
+    silence: Option<Pin<Box<Sleep>>>,
+}
+
+impl hyper::body::Body for Held {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        if frame.is_ready() {
+            self.silence = None;
+            return frame;
+        }
+        let silence = self.silence.get_or_insert_with(|| Box::pin(sleep(SILENCE)));
+        match silence.as_mut().poll(context) {
+            Poll::Ready(()) => {
+                Poll::Ready(Some(Err(format!("nothing came for {SILENCE:?}").into())))
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

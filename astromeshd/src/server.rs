@@ -1,0 +1,210 @@
+//! The one listener: connections are taken, bounded in what they may take up, and served until they close.
+//!
+//! hyper reads and writes HTTP; how long it may wait is watched here, for its own timer does not tell an idle connection
+//! from a slow head and it has none for the rest. Each connection carries a [`Pulse`], and the accept loop looks at all of
+//! them a few times a second.
+
+mod pulse;
+
+use crate::answer::{Answer, not_found, wrong_method};
+use crate::here::{Here, Phase, Visitor};
+use crate::{health, listing, mesh_api, router};
+use astromesh_core::settings::{HttpLimits, Service};
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::header::{CONNECTION, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use maia::wire::NODE_ID_HEADER;
+use pulse::{Attended, Pulse};
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{MissedTickBehavior, interval};
+
+/// How often connections are looked at: by so much a deadline may be late.
+const ROUND: Duration = Duration::from_millis(250);
+
+/// How long accepting pauses where the process has no more files.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Takes connections until `closing` says so, and serves them until they are done. Dropping the future drops them all.
+pub(crate) async fn run(
+    listener: TcpListener,
+    here: Arc<Here>,
+    mut closing: watch::Receiver<bool>,
+) {
+    let mut connections = JoinSet::new();
+    let mut watched: Vec<(Weak<Pulse>, AbortHandle)> = Vec::new();
+    let mut rounds = interval(ROUND);
+    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => {
+                    let pulse = Arc::new(Pulse::new());
+                    let served = serve(stream, peer, Arc::clone(&here), Arc::clone(&pulse), closing.clone());
+                    watched.push((Arc::downgrade(&pulse), connections.spawn(served)));
+                }
+                Err(error) => refused(&error).await,
+            },
+            Some(_) = connections.join_next() => (),
+            _ = rounds.tick() => close_overdue(&mut watched, &here.settings.limits),
+            _ = closing.changed() => break,
+        }
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
+
+async fn refused(error: &io::Error) {
+    // A caller that went away meanwhile is nobody's trouble; a full table of files passes only with time.
+    if !matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+    ) {
+        log::warn!("cannot take a connection: {error}");
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+fn close_overdue(watched: &mut Vec<(Weak<Pulse>, AbortHandle)>, limits: &HttpLimits) {
+    watched.retain(|(pulse, connection)| {
+        let Some(pulse) = pulse.upgrade() else {
+            return false;
+        };
+        let overdue = pulse.is_overdue(limits);
+        if overdue {
+            connection.abort();
+        }
+        !overdue
+    });
+}
+
+/// Counts an open connection, until it is dropped.
+struct Open(Arc<Here>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+async fn serve(
+    stream: TcpStream,
+    peer: SocketAddr,
+    here: Arc<Here>,
+    pulse: Arc<Pulse>,
+    mut closing: watch::Receiver<bool>,
+) {
+    here.connections.fetch_add(1, Ordering::Relaxed);
+    let _open = Open(Arc::clone(&here));
+    // Only a hint: without it small answers wait for an acknowledgement.
+    drop(stream.set_nodelay(true));
+    let Ok(local) = stream.local_addr() else {
+        return;
+    };
+    let visitor = Visitor { peer, local };
+    let limits = &here.settings.limits;
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(None)
+        .max_headers(limits.headers)
+        .max_header_size(limits.header_bytes)
+        .max_buf_size(limits.header_bytes.max(64 * 1_024));
+    let service = service_fn(|request| {
+        let (here, pulse) = (Arc::clone(&here), Arc::clone(&pulse));
+        async move {
+            pulse.begin();
+            let answer = answer(&here, visitor, request).await;
+            Ok::<_, Infallible>(answer.map(|body| pulse::until_sent(body, pulse)))
+        }
+    });
+    let io = Attended::new(TokioIo::new(stream), Arc::clone(&pulse));
+    let mut connection = pin!(http.serve_connection(io, service));
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = closed(&mut closing) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        log::debug!("connection from {peer}: {error}");
+    }
+}
+
+/// Returns once no more requests are to be read.
+async fn closed(closing: &mut watch::Receiver<bool>) {
+    // An error says that the daemon is gone altogether.
+    drop(closing.wait_for(|closing| *closing).await);
+}
+
+/// Answers one request.
+async fn answer(here: &Arc<Here>, visitor: Visitor, request: Request<Incoming>) -> Answer {
+    let mut answer = dispatch(here, visitor, request).await;
+    let headers = answer.headers_mut();
+    if here.mesh.is_some() {
+        let id = HeaderValue::from_str(here.id.as_str()).expect("a checked id is visible ASCII");
+        headers.insert(NODE_ID_HEADER, id);
+    }
+    if here.phase() == Phase::Draining {
+        // Whoever keeps connections is to have none to this node when it is gone.
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    answer
+}
+
+/// Who answers what.
+async fn dispatch(here: &Arc<Here>, visitor: Visitor, request: Request<Incoming>) -> Answer {
+    let path = request.uri().path().to_owned();
+    if let Some(answer) = health::answer(here, request.method(), &path) {
+        return answer;
+    }
+    if path.starts_with("/v1/mesh/") {
+        return mesh_api::answer(here, &visitor, request).await;
+    }
+    let Some(rest) = path.strip_prefix("/v1/agents") else {
+        return not_found(&path);
+    };
+    match rest.strip_prefix('/') {
+        None if rest.is_empty() => listing::all(here, &request).await,
+        Some(rest) => match rest.strip_suffix("/run") {
+            Some(name) => run_agent(here, &visitor, name, request).await,
+            None => listing::one(here, rest, &request).await,
+        },
+        None => not_found(&path),
+    }
+}
+
+async fn run_agent(
+    here: &Arc<Here>,
+    visitor: &Visitor,
+    name: &str,
+    request: Request<Incoming>,
+) -> Answer {
+    let Some(name) = listing::agent_name(name) else {
+        return not_found(request.uri().path());
+    };
+    let origin = router::Origin::of(here, request.headers());
+    if !here.offers(Service::Api) && !origin.is_node() {
+        return not_found(request.uri().path());
+    }
+    match wrong_method(request.method(), "POST") {
+        Some(refusal) => refusal,
+        None => router::run(here, visitor, origin, &name, request).await,
+    }
+}
+
+/// Whether this node answers clients at all: without the service `api` all but the mesh and health calls is absent.
+pub(crate) fn refuse_clients(here: &Here, path: &str) -> Option<Answer> {
+    (!here.offers(Service::Api)).then(|| not_found(path))
+}

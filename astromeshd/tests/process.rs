@@ -1,0 +1,179 @@
+//! The program itself: flags, exit codes and signals.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Output, Stdio};
+use tempfile::TempDir;
+
+fn astromeshd(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_astromeshd"));
+    command
+        .args(arguments)
+        .env_clear()
+        .current_dir(std::env::temp_dir());
+    command
+}
+
+fn ended(arguments: &[&str]) -> (Output, i32) {
+    let output = astromeshd(arguments).output().unwrap();
+    let code = output.status.code().unwrap();
+    (output, code)
+}
+
+fn config(text: &str) -> (TempDir, String) {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("runtime.yaml");
+    std::fs::write(&path, text).unwrap();
+    let path = path.to_str().unwrap().to_owned();
+    (folder, path)
+}
+
+const VALID: &str = "apiVersion: astromesh/v1\nkind: RuntimeConfig\nmetadata: {name: test}\nspec: {api: {host: 127.0.0.1}}\n";
+
+/// One that runs, with the line of its log that says where it listens.
+fn running(port: &str) -> (Child, String, TempDir) {
+    let (folder, path) = config(VALID);
+    let mut child = astromeshd(&["--config", &path, "--port", port])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+    let line = log
+        .by_ref()
+        .map(Result::unwrap)
+        .find(|line| line.contains(" listens on "))
+        .unwrap();
+    // Someone has to go on reading.
+    std::thread::spawn(move || log.for_each(drop));
+    (child, line, folder)
+}
+
+fn free_port() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port().to_string()
+}
+
+fn signal(child: &Child, name: &str) {
+    let status = Command::new("kill")
+        .args([name, &child.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
+
+#[test]
+fn help_and_version_go_to_stdout() {
+    for (argument, said) in [
+        ("--help", "Usage: astromeshd"),
+        ("-h", "--log-level"),
+        ("--version", "astromeshd 0."),
+        ("-V", "astromeshd 0."),
+    ] {
+        let (output, code) = ended(&[argument]);
+        assert_eq!(code, 0, "{argument}");
+        assert!(
+            String::from_utf8(output.stdout).unwrap().contains(said),
+            "{argument}"
+        );
+        assert!(output.stderr.is_empty(), "{argument}");
+    }
+}
+
+#[test]
+fn what_cannot_be_used_is_exit_2_and_named() {
+    let (_folder, wrong) = config(&VALID.replace("host: 127.0.0.1", "prot: 8000"));
+    let wrong = format!("--config={wrong}");
+    for (arguments, named) in [
+        (&["--frobnicate"][..], "--frobnicate"),
+        (&["--port", "eight"], "--port"),
+        (
+            &["--config", "/nonexistent/runtime.yaml"],
+            "/nonexistent/runtime.yaml",
+        ),
+        (&["--check", &wrong], "prot"),
+        (&[&wrong], "prot"),
+        (&["--log-level", "loud"], "loud"),
+    ] {
+        let (output, code) = ended(arguments);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(code, 2, "{arguments:?}: {said}");
+        assert!(
+            said.starts_with("astromeshd: ") && said.contains(named),
+            "{arguments:?}: {said}"
+        );
+        assert!(output.stdout.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn check_says_what_is_valid() {
+    let (folder, path) = config(VALID);
+    let (output, code) = ended(&["--check", "--config", &path]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(code, 0, "{said}");
+    assert!(
+        said.contains(&path) && said.contains("is valid") && said.contains("echo"),
+        "{said}"
+    );
+
+    std::fs::create_dir(folder.path().join("agents")).unwrap();
+    std::fs::write(
+        folder.path().join("agents/bad.agent.yaml"),
+        "kind: Nonsense\n",
+    )
+    .unwrap();
+    let (output, code) = ended(&["--check", "--config", folder.path().to_str().unwrap()]);
+    assert_eq!(code, 2);
+    assert!(
+        String::from_utf8(output.stderr)
+            .unwrap()
+            .contains("bad.agent.yaml")
+    );
+}
+
+#[test]
+fn a_signal_stops_it_and_the_exit_is_clean() {
+    for name in ["-TERM", "-INT"] {
+        let (mut child, line, _folder) = running(&free_port());
+        assert!(line.contains("http://127.0.0.1:"), "{line}");
+        signal(&child, name);
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{name}");
+    }
+}
+
+#[test]
+fn a_port_that_is_taken_is_exit_1() {
+    let port = free_port();
+    let (mut child, _, _folder) = running(&port);
+    let (_other, path) = config(VALID);
+    let (output, code) = ended(&["--config", &path, "--port", &port]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(code, 1, "{said}");
+    assert!(
+        said.contains(&port) && said.to_lowercase().contains("in use"),
+        "{said}"
+    );
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_second_signal_does_not_wait() {
+    use std::io::{Read, Write};
+    let port = free_port();
+    let (mut child, _, _folder) = running(&port);
+    // A request that will not end keeps it from stopping.
+    let mut stream = std::net::TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+    stream.write_all(b"POST /v1/agents/echo/run HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\nexpect: 100-continue\r\n\r\n").unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 100");
+    signal(&child, "-TERM");
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    assert!(
+        child.try_wait().unwrap().is_none(),
+        "it waits for the request"
+    );
+    signal(&child, "-TERM");
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+}
