@@ -6,7 +6,7 @@ use crate::node::{Input, Node, Output};
 use crate::time::Instant;
 use std::fmt::Debug;
 
-/// Something that can run on a simulated machine: a [`Node`], an [`OlderNode`], or what a test makes up.
+/// Something that can run on a simulated machine: a [`Node`], an [`OlderNode`](super::OlderNode), or what a test makes up.
 pub trait Process: Debug {
     /// As [`Node::handle`].
     fn handle(&mut self, now: Instant, input: Input) -> Vec<Output>;
