@@ -7,11 +7,10 @@ mod echo;
 mod http;
 
 use crate::answer::{Answer, trouble};
-use crate::here::Here;
 use astromesh_core::agent::{self, Agent, AgentKind};
 use astromesh_core::api::RunRequest;
 use astromesh_core::error::ConfigError;
-use astromesh_core::http::{BoxError, ReadError, read_bounded};
+use astromesh_core::http::{BoxError, Pool, ReadError, read_bounded};
 use astromesh_core::settings::{Service, Settings};
 use hyper::StatusCode;
 use hyper::body::Bytes;
@@ -38,6 +37,17 @@ pub(crate) enum Runner {
     Echo,
     /// A server of its own does it.
     Http(http::Server),
+}
+
+/// What a run needs of the node that it runs on.
+#[derive(Debug)]
+pub(crate) struct Around<'a> {
+    /// The node's name.
+    pub(crate) node: &'a str,
+    /// Connections to places that the operator wrote down.
+    pub(crate) listed: &'a Pool,
+    /// How long the request's body may take.
+    pub(crate) body_timeout: Duration,
 }
 
 /// What an agent is asked.
@@ -104,18 +114,18 @@ impl Runner {
     }
 
     /// Runs it once.
-    pub(crate) async fn run<B>(&self, here: &Here, name: &Label, body: B) -> Answer
+    pub(crate) async fn run<B>(&self, around: &Around<'_>, name: &Label, body: B) -> Answer
     where
         B: hyper::body::Body<Data = Bytes> + Unpin,
         B::Error: Into<BoxError>,
     {
-        let task = match Task::read(body, here.settings.limits.body_timeout).await {
+        let task = match Task::read(body, around.body_timeout).await {
             Ok(task) => task,
             Err(refusal) => return refusal,
         };
         match self {
-            Self::Echo => echo::run(here.name(), task.request),
-            Self::Http(server) => server.run(here, name, task).await,
+            Self::Echo => echo::run(around.node, task.request),
+            Self::Http(server) => server.run(around, name, task).await,
         }
     }
 }

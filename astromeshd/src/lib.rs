@@ -15,6 +15,7 @@ mod answer;
 mod daemon;
 mod health;
 mod here;
+mod hop;
 mod leave;
 mod listing;
 mod load;

@@ -1,8 +1,7 @@
 //! Which agents there are, and who carries them.
 
-use crate::answer::{Answer, json, trouble, wrong_method};
+use crate::answer::{Answer, json, not_found, trouble, wrong_method};
 use crate::here::Here;
-use crate::server::refuse_clients;
 use astromesh_core::api::{AgentList, AgentStatus, Carrier, HOPS_HEADER};
 use astromesh_core::http::{empty, read_bounded};
 use astromesh_core::settings::{Peer, Service};
@@ -63,6 +62,11 @@ pub(crate) fn agent_name(part: &str) -> Option<Label> {
 fn refused<B>(here: &Here, request: &Request<B>) -> Option<Answer> {
     refuse_clients(here, request.uri().path())
         .or_else(|| wrong_method(request.method(), "GET, HEAD"))
+}
+
+/// Whether this node answers clients at all: without the service `api` all but the mesh and health calls is absent.
+fn refuse_clients(here: &Here, path: &str) -> Option<Answer> {
+    (!here.offers(Service::Api)).then(|| not_found(path))
 }
 
 async fn list<B>(here: &Arc<Here>, request: &Request<B>) -> AgentList {

@@ -7,6 +7,7 @@ mod forward;
 mod headers;
 mod peers;
 
+use crate::agents::Around;
 use crate::answer::{Answer, header_text, trouble, unavailable};
 use crate::here::{Here, Mesh, Phase, Visitor};
 use astromesh_core::api::{
@@ -24,8 +25,6 @@ use maia::selector::{Candidate, LeastConnections, Selector};
 use maia::view::Seen;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-pub(crate) use headers::strip_hop_by_hop;
 
 /// How often a request may be passed from node to node.
 const MOST_HOPS: u32 = 3;
@@ -152,7 +151,12 @@ impl Job<'_> {
         };
         let in_hand = InHand::new(here, &here.running);
         let began = Instant::now();
-        let answer = runner.run(here, self.agent, request.into_body()).await;
+        let around = Around {
+            node: here.name(),
+            listed: &here.listed,
+            body_timeout: here.settings.limits.body_timeout,
+        };
+        let answer = runner.run(&around, self.agent, request.into_body()).await;
         Ok(Routed {
             answer: forward::held(answer, in_hand),
             ran_by: Some(header_text(here.name())),

@@ -203,8 +203,3 @@ async fn run_agent(
         None => router::run(here, visitor, origin, &name, request).await,
     }
 }
-
-/// Whether this node answers clients at all: without the service `api` all but the mesh and health calls is absent.
-pub(crate) fn refuse_clients(here: &Here, path: &str) -> Option<Answer> {
-    (!here.offers(Service::Api)).then(|| not_found(path))
-}

@@ -3,9 +3,9 @@
 //! It gets the request as it came, and answers with JSON that has at least `answer`; what else belongs to an answer is
 //! filled in here. Its own refusals pass through, and so does any other kind of answer, as a stream.
 
-use super::Task;
+use super::{Around, Task};
 use crate::answer::{Answer, json, trouble};
-use crate::here::Here;
+use crate::hop::strip_hop_by_hop;
 use astromesh_core::http::{Body, SendError, full, read_bounded};
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, LOCATION};
 use hyper::{Method, Request, Response, StatusCode, Uri};
@@ -44,7 +44,7 @@ impl Server {
     }
 
     /// Lets it answer.
-    pub(super) async fn run(&self, here: &Here, name: &Label, task: Task) -> Answer {
+    pub(super) async fn run(&self, around: &Around<'_>, name: &Label, task: Task) -> Answer {
         let mut request = Request::new(full(task.bytes));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.path.clone();
@@ -59,13 +59,13 @@ impl Server {
             );
             trouble(StatusCode::BAD_GATEWAY, detail)
         };
-        match timeout(PATIENCE, here.listed.send(&self.url, request)).await {
+        match timeout(PATIENCE, around.listed.send(&self.url, request)).await {
             Ok(Ok(response)) if response.status().is_redirection() => bad_gateway(format!(
                 "answered {}, and redirects are not followed",
                 response.status()
             )),
             Ok(Ok(response)) if is_answer(&response) => {
-                match completed(here, task.request.session_id, response).await {
+                match completed(around, task.request.session_id, response).await {
                     Ok(answer) => answer,
                     Err(what) => bad_gateway(what),
                 }
@@ -98,7 +98,7 @@ fn is_answer(response: &Response<Body>) -> bool {
 
 /// The agent's answer with what it left out.
 async fn completed(
-    here: &Here,
+    around: &Around<'_>,
     session: Option<String>,
     response: Response<Body>,
 ) -> Result<Answer, String> {
@@ -123,14 +123,14 @@ async fn completed(
     ] {
         said.entry(field).or_insert(default);
     }
-    said.insert("node".to_owned(), value!(here.name()));
+    said.insert("node".to_owned(), value!(around.node));
     Ok(json(status, &said))
 }
 
 /// The agent's answer as it is, but for what belongs to the connection.
 fn passed_on(response: Response<Body>) -> Answer {
     let (mut head, body) = response.into_parts();
-    crate::router::strip_hop_by_hop(&mut head.headers);
+    strip_hop_by_hop(&mut head.headers);
     head.headers.remove(LOCATION);
     if head.status == StatusCode::NO_CONTENT {
         head.headers.remove(CONTENT_LENGTH);

@@ -2,12 +2,10 @@
 
 use crate::answer::Answer;
 use crate::here::{Here, Visitor};
+use crate::hop::strip_hop_by_hop;
 use astromesh_core::api::HOPS_HEADER;
 use hyper::HeaderMap;
-use hyper::header::{
-    CONNECTION, EXPECT, HOST, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
-    TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
-};
+use hyper::header::{EXPECT, HOST, HeaderName, HeaderValue, VIA};
 use maia::wire::NODE_ID_HEADER;
 use uuid::Uuid;
 
@@ -18,33 +16,6 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// How this software is called in `Via`.
 const PSEUDONYM: &str = "1.1 astromesh";
-
-/// Fields that are about one connection, and not about the message. (RFC 9110, section 7.6.1.)
-const HOP_BY_HOP: [HeaderName; 9] = [
-    CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION,
-    TE,
-    TRAILER,
-    TRANSFER_ENCODING,
-    UPGRADE,
-];
-
-/// Takes away what is about one connection, and what `Connection` names besides.
-pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    let listed: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    for name in HOP_BY_HOP.iter().chain(&listed) {
-        headers.remove(name);
-    }
-}
 
 /// The name that a request came with, or a new one.
 pub(super) fn request_id(headers: &HeaderMap) -> HeaderValue {
@@ -99,27 +70,6 @@ fn append(headers: &mut HeaderMap, name: HeaderName, item: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_about_the_connection_stays_with_it() {
-        let mut headers = HeaderMap::new();
-        for (name, value) in [
-            ("connection", "keep-alive, X-Mine"),
-            ("keep-alive", "timeout=5"),
-            ("x-mine", "1"),
-            ("te", "trailers"),
-            ("upgrade", "websocket"),
-            ("transfer-encoding", "chunked"),
-            ("accept", "*/*"),
-            ("traceparent", "00-a-b-01"),
-        ] {
-            headers.insert(name, HeaderValue::from_static(value));
-        }
-        strip_hop_by_hop(&mut headers);
-        let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
-        left.sort_unstable();
-        assert_eq!(left, ["accept", "traceparent"]);
-    }
 
     #[test]
     fn lists_grow_at_the_end() {
