@@ -24,8 +24,8 @@ pub(crate) enum Inquiry {
     None,
     /// Asked directly.
     Direct,
-    /// Asked through others, of whom so many have not come back.
-    ThroughOthers(usize),
+    /// Asked through others.
+    ThroughOthers,
     /// Nobody could say that it lives.
     Over,
 }
@@ -59,6 +59,12 @@ pub(crate) struct Member {
     pub(crate) reason: Option<Reason>,
     /// Whether it speaks as our nodes do, once it has answered.
     pub(crate) speaks_ours: Option<bool>,
+    /// Exchanges of ours with it that failed in a row.
+    pub(crate) failures: u8,
+    /// Others that were asked whether they can reach it, and have not come back.
+    pub(crate) helpers: usize,
+    /// Neither this node nor those it asked could reach it.
+    pub(crate) cut_off: bool,
     /// Where it is reached although its own URL names no machine: this node's own finding.
     pub(crate) reach: Option<Url>,
 }
@@ -83,6 +89,9 @@ impl Member {
             doubt: None,
             reason: None,
             speaks_ours: None,
+            failures: 0,
+            helpers: 0,
+            cut_off: false,
             reach: None,
         };
         member.pace.observe(judged, member.record.version.heartbeat);

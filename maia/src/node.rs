@@ -185,6 +185,8 @@ pub struct Node {
     /// Unknown ids that strangers may still bring, as of then.
     stranger_allowance: f64,
     stranger_allowance_as_of: Instant,
+    /// Since when what this node knows may be out of date, because it was asleep.
+    asleep_since: Option<Instant>,
     leader: Option<NodeId>,
     leader_since: Instant,
     counters: Counters,
@@ -279,6 +281,7 @@ impl Node {
             leaving: Vec::new(),
             stranger_allowance: f64::from(config.limits.new_ids_burst),
             stranger_allowance_as_of: now,
+            asleep_since: None,
             leader: None,
             leader_since: now,
             counters: Counters::default(),
@@ -421,6 +424,7 @@ impl Node {
             since: self.started,
             heard: self.started,
             confirmed: true,
+            cut_off: false,
             is_me: true,
             reason: None,
         }
@@ -505,7 +509,7 @@ impl Node {
 
     fn lead_by_the_rule(&self, now: Instant) -> Option<NodeId> {
         let settled = self.joined || now.since(self.started) >= self.config.stable_after;
-        if self.own.has_left() || !settled {
+        if self.own.has_left() || !settled || self.asleep_since.is_some() {
             return None;
         }
         let alive = 1 + self
@@ -550,6 +554,7 @@ fn seen(member: &Member) -> Seen {
         since: member.since,
         heard: member.heard,
         confirmed: member.is_confirmed(),
+        cut_off: member.cut_off,
         is_me: false,
         reason: member.reason,
     }

@@ -50,6 +50,9 @@ pub struct Seen {
     /// Whether it answered us, or one that we trust vouched for it. Others are hearsay: not counted, and asked for
     /// nothing unless nobody else has what is wanted.
     pub confirmed: bool,
+    /// Whether exchanges with it fail, from here and from those that were asked to try: it is sent nothing until one
+    /// succeeds.
+    pub cut_off: bool,
     /// Whether it is this node.
     pub is_me: bool,
     /// Why it is suspect, where it is.
@@ -93,9 +96,11 @@ impl Seen {
         &self.record.card.name
     }
 
-    /// Whether it takes requests: alive or suspect, and neither draining nor gone.
+    /// Whether it takes requests: alive or suspect, within reach, and neither draining nor gone.
     pub fn takes_requests(&self) -> bool {
-        matches!(self.status, Status::Alive | Status::Suspect) && !self.record.is_draining()
+        matches!(self.status, Status::Alive | Status::Suspect)
+            && !self.record.is_draining()
+            && !self.cut_off
     }
 }
 

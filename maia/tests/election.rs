@@ -1,6 +1,7 @@
 //! Who leads: everybody names the same, soon after the old one is gone, and nobody takes the mesh along by crashing.
 
 use maia::event::Event;
+use maia::message::{Reply, Request};
 use maia::sim::Sim;
 use std::time::Duration;
 
@@ -101,6 +102,35 @@ fn a_node_that_has_not_joined_yet_names_nobody_at_first() {
     assert_eq!(mesh.leader("eve"), None);
     mesh.run_for(secs(4));
     assert_eq!(mesh.leader("eve"), Some("eve"));
+}
+
+/// H8: a leader that was paused, or whose machine was suspended, names nobody until it has heard how things stand.
+#[test]
+fn a_leader_that_slept_does_not_name_itself() {
+    for suspended in [false, true] {
+        let mut mesh = Sim::new(5, &FIVE);
+        mesh.run_for(secs(20));
+        assert_eq!(mesh.leader("eve"), Some("eve"));
+        if suspended {
+            // Its monotonic clock stands still meanwhile; here it never stopped, but the time of day jumps likewise.
+            mesh.set_wall_off("eve", 60_000);
+            mesh.run_for(Duration::from_millis(2_010));
+        } else {
+            mesh.pause("eve");
+            mesh.run_for(secs(60));
+            mesh.resume("eve");
+        }
+        let ticket = mesh.inject("eve", None, Request::Election);
+        mesh.run_for(Duration::ZERO);
+        if !suspended {
+            assert_eq!(mesh.reply(ticket), Some(&Reply::Election(None)));
+        }
+        let stepped_down = mesh.events().iter().any(|reported| {
+            reported.by == "eve" && matches!(reported.event, Event::LeaderChanged { leader: None })
+        });
+        assert!(stepped_down, "suspended: {suspended}");
+        assert!(mesh.run_until(secs(20), Sim::is_whole).is_some());
+    }
 }
 
 fn changes(mesh: &Sim) -> usize {

@@ -200,6 +200,32 @@ fn a_member_that_only_some_can_reach_is_not_suspected() {
     assert_eq!(count(&mesh, |e| matches!(e, Event::Suspected { .. })), 0);
 }
 
+/// H14: one that is heard but cannot be reached, neither from here nor by others, is alive and is sent nothing.
+#[test]
+fn a_member_that_nobody_can_reach_is_sent_no_requests() {
+    let mut mesh = Sim::new(20, &["ana", "bob", "eve"]);
+    mesh.run_for(secs(20));
+    mesh.cut_one_way("ana", "eve");
+    mesh.cut_one_way("bob", "eve");
+    let routable = |mesh: &Sim| {
+        let view = mesh.node("ana").expect("it runs").view();
+        let eve = view
+            .member(mesh.id("eve").expect("it runs"))
+            .expect("it has a row");
+        eve.takes_requests()
+    };
+    assert!(mesh.run_until(secs(15), |mesh| !routable(mesh)).is_some());
+    mesh.run_for(secs(60));
+    assert_eq!(
+        mesh.belief("ana", "eve"),
+        Some(Alive),
+        "what it sends still arrives"
+    );
+    assert!(!routable(&mesh));
+    mesh.heal();
+    assert!(mesh.run_until(secs(10), routable).is_some());
+}
+
 #[test]
 fn a_node_that_slept_does_not_call_others_dead() {
     let mut mesh = Sim::new(17, &FIVE);

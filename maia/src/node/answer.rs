@@ -53,7 +53,8 @@ impl Node {
         };
         self.hear_all(now, &entries, evidence, trusted);
         self.hear_all(now, asked.as_slice(), evidence, trusted);
-        self.conclude(now, &pending, speaker.as_ref(), &entries);
+        let reached = asked.is_some();
+        self.conclude(now, &pending, speaker.as_ref(), &entries, reached);
     }
 
     /// Who an older node is, which does not say: the record whose URL was called, the latest of them; or the one that
@@ -108,9 +109,14 @@ impl Node {
             return false;
         }
         self.settle(now, &pending.to, speaker);
-        self.table
-            .update(speaker, |member| member.speaks_ours = Some(speaks_ours));
+        let was_cut_off = self.table.update(speaker, |member| {
+            member.speaks_ours = Some(speaks_ours);
+            member.failures = 0;
+            std::mem::take(&mut member.cut_off)
+        });
+        self.changed |= was_cut_off == Some(true);
         self.confirm(speaker);
+        self.wake();
         if !speaks_ours {
             let judged = self.detector.judged(now);
             self.table
@@ -163,6 +169,7 @@ impl Node {
         pending: &Pending,
         speaker: Option<&NodeId>,
         entries: &[Entry],
+        reached: bool,
     ) {
         if let (Some(speaker), Some(seed)) = (
             speaker,
@@ -178,7 +185,7 @@ impl Node {
                     self.conclude_question(now, about, speaker, entries);
                 }
             }
-            Purpose::AskThrough(subject) => self.one_helper_less(now, &subject.clone()),
+            Purpose::AskThrough(subject) => self.helper_returned(now, subject, reached),
             Purpose::Gossip
             | Purpose::LookAt
             | Purpose::Tell
@@ -219,17 +226,18 @@ impl Node {
         }
     }
 
-    fn one_helper_less(&mut self, now: Instant, subject: &NodeId) {
-        let left = self
-            .table
-            .update(subject, |member| match &mut member.inquiry {
-                Inquiry::ThroughOthers(left) => {
-                    *left = left.saturating_sub(1);
-                    Some(*left)
-                }
-                _ => None,
-            });
-        if left == Some(Some(0)) {
+    /// Somebody who was asked about `subject` has come back, or not, and has `reached` it, or not.
+    fn helper_returned(&mut self, now: Instant, subject: &NodeId, reached: bool) {
+        let nobody_reached_it = self.table.update(subject, |member| {
+            let was_last = member.helpers == 1;
+            member.helpers = if reached {
+                0
+            } else {
+                member.helpers.saturating_sub(1)
+            };
+            was_last && !reached
+        });
+        if nobody_reached_it == Some(true) {
             self.give_up_asking(now, subject);
         }
     }
@@ -268,6 +276,9 @@ impl Node {
                 Failure::Refused => self.note_refusal(now, &there),
                 Failure::TimedOut | Failure::Unreachable(_) | Failure::Unusable(_) => {}
             }
+            if *failure != Failure::Left {
+                self.note_failed_exchange(now, &there);
+            }
         }
         match &pending.purpose {
             Purpose::Join => self.seed_failed(&pending.to, failure),
@@ -276,7 +287,7 @@ impl Node {
                 self.note_no_answer(about);
                 self.go_on_asking(now, about);
             }
-            Purpose::AskThrough(subject) => self.one_helper_less(now, &subject.clone()),
+            Purpose::AskThrough(subject) => self.helper_returned(now, subject, false),
             _ => {}
         }
         self.introduce(now);

@@ -540,10 +540,17 @@ impl Node {
         }
     }
 
-    /// What remains of a question about silence once nobody could answer it.
+    /// Nobody who was asked could reach a member: it has no more time to be heard of, and where exchanges with it fail it
+    /// is sent nothing.
     pub(super) fn give_up_asking(&mut self, now: Instant, id: &NodeId) {
-        self.table
-            .update(id, |member| member.inquiry = Inquiry::Over);
+        let cut_off = self.table.update(id, |member| {
+            if matches!(member.inquiry, Inquiry::Direct | Inquiry::ThroughOthers) {
+                member.inquiry = Inquiry::Over;
+            }
+            member.cut_off = member.failures > 0;
+            member.cut_off
+        });
+        self.changed |= cut_off == Some(true);
         self.next_sweep = now;
     }
 }

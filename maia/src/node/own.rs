@@ -86,10 +86,13 @@ impl Own {
         self.ext.draining
     }
 
-    /// Takes note of the time of day.
-    pub(super) fn set_wall(&mut self, now: Instant, wall: Wall) {
+    /// Takes note of the time of day, and says how far ahead of the monotonic clock it went: a machine that is suspended
+    /// stops that one.
+    pub(super) fn set_wall(&mut self, now: Instant, wall: Wall) -> Duration {
+        let ahead = wall.unix_millis().saturating_sub(self.wall_now(now));
         self.wall = wall;
         self.wall_at = now;
+        Duration::from_millis(ahead)
     }
 
     /// A sign of life: one beat for every round that has gone by, and one at the least.

@@ -24,6 +24,10 @@ pub(super) const INTRODUCTIONS: usize = 64;
 const INTRODUCTIONS_AT_ONCE: usize = 8;
 /// Leads that are followed in a round.
 const LEADS_A_ROUND: usize = 8;
+/// A sleep, or a jump of the time of day, after which another may lead.
+const LONG_SLEEP: Duration = Duration::from_secs(5);
+/// Exchanges with a member that fail in a row until others are asked whether they can reach it.
+const FAILURES: u8 = 2;
 /// Members that are told at once when something changes.
 const TOLD_AT_ONCE: usize = 64;
 /// The pause between two attempts to join grows up to so many gossip intervals.
@@ -31,8 +35,10 @@ const LONGEST_PAUSE: u32 = 4;
 
 impl Node {
     pub(super) fn tick(&mut self, now: Instant, wall: Wall) {
-        self.own.set_wall(now, wall);
-        self.detector.woke_up(now, self.deadline().min(now));
+        let due = self.deadline().min(now);
+        let overslept = now.since(due).max(self.own.set_wall(now, wall));
+        self.detector.woke_up(now, due);
+        self.note_sleep(now, overslept);
         for exchange in self.exchanges.overdue(now) {
             self.outputs.push(super::Output::Abandon { exchange });
             self.failed(now, exchange, &Failure::TimedOut);
@@ -54,6 +60,26 @@ impl Node {
         if now >= self.next_sweep {
             self.sweep(now);
         }
+    }
+
+    /// After a long sleep another may lead: this node names nobody until it has heard from somebody, or a round has
+    /// brought nothing.
+    fn note_sleep(&mut self, now: Instant, overslept: Duration) {
+        if overslept > LONG_SLEEP && !self.own.has_left() {
+            self.asleep_since = Some(now);
+            self.tell_some(now);
+            self.name_leader(now);
+        } else if self
+            .asleep_since
+            .is_some_and(|since| now.since(since) > self.config.exchange_timeout)
+        {
+            self.wake();
+        }
+    }
+
+    /// What this node knows is up to date again.
+    pub(super) fn wake(&mut self) {
+        self.changed |= self.asleep_since.take().is_some();
     }
 
     /// Tries every seed at once; tried again, ever less often up to a bound and never in step with others, until one
@@ -328,6 +354,18 @@ impl Node {
         }
     }
 
+    /// An exchange with a member failed; after two in a row others are asked whether they can reach it.
+    pub(super) fn note_failed_exchange(&mut self, now: Instant, id: &NodeId) {
+        let to_ask = self.table.update(id, |member| {
+            member.failures = member.failures.saturating_add(1);
+            let in_a_row = member.failures % FAILURES == 0;
+            in_a_row && member.helpers == 0 && !member.cut_off && member.is_present()
+        });
+        if to_ask == Some(true) {
+            self.ask_through_others(now, id);
+        }
+    }
+
     /// The direct question went unanswered: up to three others are asked whether they can reach the member.
     pub(super) fn ask_through_others(&mut self, now: Instant, id: &NodeId) {
         let helps = |member: &Member| {
@@ -338,9 +376,12 @@ impl Node {
             self.give_up_asking(now, id);
             return;
         }
-        let asked = helpers.len();
-        self.table
-            .update(id, |member| member.inquiry = Inquiry::ThroughOthers(asked));
+        self.table.update(id, |member| {
+            member.helpers = helpers.len();
+            if member.inquiry == Inquiry::Direct {
+                member.inquiry = Inquiry::ThroughOthers;
+            }
+        });
         for helper in helpers {
             if let Some(url) = self.table.get(&helper).map(|member| member.url().clone()) {
                 let request = Request::Heartbeat {
@@ -356,11 +397,12 @@ impl Node {
 
 fn is_being_asked(member: &Member) -> bool {
     member.status == Status::Alive
-        && matches!(member.inquiry, Inquiry::Direct | Inquiry::ThroughOthers(_))
+        && matches!(member.inquiry, Inquiry::Direct | Inquiry::ThroughOthers)
 }
 
-/// The next moment of a schedule that keeps its phase, or that begins anew where it was missed.
+/// The next moment of a schedule that keeps its phase, also where moments were missed: the heartbeats of a node are as
+/// even as its rounds.
 fn next_after(due: Instant, interval: Duration, now: Instant) -> Instant {
-    let next = due + interval;
-    if next > now { next } else { now + interval }
+    let missed = now.since(due).as_nanos() / interval.as_nanos().max(1);
+    due + interval.saturating_mul(u32::try_from(missed + 1).unwrap_or(u32::MAX))
 }
