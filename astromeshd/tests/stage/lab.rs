@@ -20,10 +20,12 @@ impl Lab {
     /// Makes it, with hosts numbered from 1. `None` where this machine does not let us, which is said on stderr.
     pub(crate) fn open(hosts: usize) -> Option<Self> {
         let pid = std::process::id();
-        let subnet = (0..256).map(|n| format!("10.{}.{}", 64 + pid / 256 % 128, (pid + n) % 256));
+        let mut subnets =
+            (0..256).map(|n| format!("10.{}.{}", 64 + pid / 256 % 128, (pid + n) % 256));
+        let unused = subnets.find(|subnet| is_unused(subnet));
         let lab = Self {
             prefix: format!("maia{pid}"),
-            subnet: { subnet }.find(|subnet| is_unused(subnet))?,
+            subnet: unused.expect("a subnet that this machine does not use"),
             hosts,
         };
         match lab.build() {

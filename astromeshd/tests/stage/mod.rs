@@ -3,7 +3,7 @@
 pub(crate) mod lab;
 pub(crate) mod load;
 
-use astromesh_core::api::{MemberStatus, MeshStatus, SystemStatus};
+use astromesh_core::api::{MemberStatus, MeshStatus, RequestStatus, SystemStatus};
 use astromesh_core::http::{Answer, Client};
 use hyper::Method;
 use maia::address::Url;
@@ -91,8 +91,21 @@ impl Process {
 
     /// The mesh as it sees it.
     pub(crate) async fn mesh(&self) -> MeshStatus {
-        let status: SystemStatus = self.get("/v1/system/status").await.json().unwrap();
-        status.mesh.expect("the mesh is on")
+        self.status().await.mesh.expect("the mesh is on")
+    }
+
+    /// What it did with requests so far.
+    pub(crate) async fn requests(&self) -> RequestStatus {
+        self.status().await.requests
+    }
+
+    /// The seconds since its start.
+    pub(crate) async fn uptime(&self) -> f64 {
+        self.status().await.node.uptime_seconds
+    }
+
+    async fn status(&self) -> SystemStatus {
+        self.get("/v1/system/status").await.json().unwrap()
     }
 
     /// Its own id.
@@ -204,7 +217,8 @@ pub(crate) fn free_port(hosts: &[&str]) -> u16 {
     panic!("no port is free on {hosts:?}");
 }
 
-/// Waits until `holds` and returns how long that took; fails with `what` if it is not within `limit`.
+/// Waits until `holds`, and fails with `what` if it does not within `limit`. Returns how long it did not hold for sure: zero
+/// where it did at the first look.
 pub(crate) async fn within(
     limit: Duration,
     what: &str,

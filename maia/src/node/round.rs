@@ -5,6 +5,7 @@ use super::hear::HEARSAY_KEPT;
 use super::{Node, Seed};
 use crate::address::Url;
 use crate::detector::{Verdict, question_timeout};
+use crate::event::Reason;
 use crate::gossip;
 use crate::id::NodeId;
 use crate::member::{Inquiry, Member, Standing};
@@ -24,7 +25,7 @@ pub(super) const INTRODUCTIONS: usize = 64;
 const INTRODUCTIONS_AT_ONCE: usize = 8;
 /// Leads that are followed in a round.
 const LEADS_A_ROUND: usize = 8;
-/// A sleep, or a jump of the time of day, after which another may lead.
+/// A sleep, or a jump of the time of day, after which another may lead; shorter where death comes sooner.
 const LONG_SLEEP: Duration = Duration::from_secs(5);
 /// Exchanges with a member that fail in a row until others are asked whether they can reach it.
 const FAILURES: u8 = 2;
@@ -65,7 +66,7 @@ impl Node {
     /// After a long sleep another may lead: this node names nobody until it has heard from somebody, or a round has
     /// brought nothing.
     fn note_sleep(&mut self, now: Instant, overslept: Duration) {
-        if overslept > LONG_SLEEP && !self.own.has_left() {
+        if overslept > LONG_SLEEP.min(self.config.dead_timeout / 6) && !self.own.has_left() {
             self.asleep_since = Some(now);
             self.tell_some(now);
             self.name_leader(now);
@@ -317,7 +318,7 @@ impl Node {
             match verdict {
                 Verdict::Suspect(reason) => self.suspect(now, &id, reason),
                 Verdict::Dead => self.pronounce_dead(now, &id),
-                Verdict::Forget => self.forget(&id),
+                Verdict::Forget => self.forget(now, &id, Reason::Age),
                 Verdict::Ask(_) | Verdict::Unchanged(_) => {}
             }
         }
