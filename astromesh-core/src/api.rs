@@ -179,6 +179,67 @@ pub struct MemberStatus {
     pub next: Option<String>,
 }
 
+/// One event of `GET /v1/mesh/events`: something that happened in the mesh, as the answering node sees it.
+///
+/// What an event has nothing to say of is absent.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+pub struct MeshEvent {
+    /// Rises by one with each event since the daemon's start. A `reset` has the id of the event before it.
+    pub id: u64,
+    /// When it happened, in unix seconds.
+    pub at: f64,
+    /// `joined`, `suspect`, `alive` (again), `dead`, `left`, `forgotten`, `replaced`, `conflict`, `leader`, `refuted`,
+    /// `joined_through`, `seed_failed`, `myself`, or `reset`; more may come.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What happened, for people: it goes on where `name` left off.
+    pub message: String,
+    /// The member that it is about; in events about no other, the answering node.
+    pub node_id: String,
+    /// What people call it.
+    pub name: String,
+    /// Where it is, or which address or seed it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// `suspect`, `dead`: how long it had been silent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silent_seconds: Option<f64>,
+    /// How long what ended had lasted. `joined`: it had been heard of. `alive`: it had been suspect, dead or gone.
+    /// `left`, `replaced`: it had been known. `forgotten`: it had been dead or gone. `leader`: the one before had led, or
+    /// nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after_seconds: Option<f64>,
+    /// `leader`: the id of who leads now; absent where nobody does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leader: Option<String>,
+    /// `replaced`: the id of who came. `conflict`: of the other. `leader`: of who led before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other_id: Option<String>,
+    /// `reset`: the mesh as it is now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mesh: Option<Box<MeshStatus>>,
+}
+
+/// `POST /v1/mesh/forget`, from the node's own machine.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ForgetRequest {
+    /// The dead member's id.
+    pub node_id: String,
+}
+
+/// Its answer.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Forgotten {
+    /// The id of who was forgotten.
+    pub node_id: String,
+    /// What people called it.
+    pub name: String,
+}
+
 /// One static peer.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct PeerStatus {

@@ -7,6 +7,7 @@ mod body;
 mod client;
 mod connect;
 mod pool;
+mod stream;
 mod timer;
 mod transport;
 
@@ -14,5 +15,6 @@ pub use body::{Body, BoxError, ReadError, chain, empty, full, read_bounded};
 pub use client::{Answer, CallError, Client};
 pub use connect::{ConnectError, Reach};
 pub use pool::{Pool, PoolSettings, SendError};
+pub use stream::Stream;
 pub use timer::TokioTimer;
 pub use transport::HttpTransport;

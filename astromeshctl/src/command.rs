@@ -16,6 +16,8 @@ const GRAMMAR: Grammar<'static> = Grammar {
         "nodes",
         "leave",
         "join",
+        "watch",
+        "forget",
         "agents",
         "list",
         "run",
@@ -98,6 +100,10 @@ pub(crate) enum MeshCommand {
     Leave(MeshLeave),
     /// `mesh join`
     Join(MeshJoin),
+    /// `mesh watch`
+    Watch(MeshWatch),
+    /// `mesh forget`
+    Forget(MeshForget),
 }
 
 /// How many nodes there are, who leads, and what is wrong.
@@ -126,6 +132,20 @@ pub(crate) struct MeshLeave {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromArgs)]
 #[argh(subcommand, name = "join", help_triggers("-h", "--help"))]
 pub(crate) struct MeshJoin {}
+
+/// Prints what happens in the mesh, a line each, until Ctrl-C; --timeout is for reaching the daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromArgs)]
+#[argh(subcommand, name = "watch", help_triggers("-h", "--help"))]
+pub(crate) struct MeshWatch {}
+
+/// Drops a dead member from this node's table before its time; it comes back if it lives.
+#[derive(Clone, Debug, PartialEq, Eq, FromArgs)]
+#[argh(subcommand, name = "forget", help_triggers("-h", "--help"))]
+pub(crate) struct MeshForget {
+    /// its name or its id
+    #[argh(positional, arg_name = "name|id")]
+    pub(crate) who: String,
+}
 
 /// The agents of the mesh.
 #[derive(Clone, Debug, PartialEq, FromArgs)]

@@ -3,8 +3,9 @@
 use crate::outcome::Failure;
 use crate::text::{excerpt, one_line};
 use astromesh_core::api::{SystemStatus, Trouble};
-use astromesh_core::http::{CallError, Client, ConnectError};
-use http::Method;
+use astromesh_core::http::{CallError, Client, ConnectError, Stream};
+use http::header::ACCEPT;
+use http::{HeaderMap, HeaderValue, Method};
 use maia::address::Url;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
@@ -107,6 +108,35 @@ impl Daemon {
     pub(crate) async fn post(&self, path: &str, body: Vec<u8>) -> Result<Answer, Failure> {
         self.ask(Method::POST, path, Some(body), self.time_left())
             .await
+    }
+
+    /// Begins to follow the mesh's events, after the one with that id where there is one.
+    ///
+    /// # Errors
+    /// Where they do not begin in time, or the daemon refuses.
+    pub(crate) async fn follow(&self, last_event_id: Option<&str>) -> Result<Stream, Failure> {
+        let mut headers = HeaderMap::new();
+        let accept = HeaderValue::from_static("text/event-stream");
+        headers.insert(ACCEPT, accept);
+        let id = last_event_id.and_then(|id| HeaderValue::from_str(id).ok());
+        if let Some(id) = id {
+            headers.insert("last-event-id", id);
+        }
+        let client = Client::new(self.patience);
+        let failure = |error| self.failure(error, self.patience);
+        let stream = client.open(&self.url, "/v1/mesh/events", headers).await;
+        let stream = stream.map_err(failure)?;
+        if stream.status() != 200 {
+            let answer = stream.whole().await.map_err(failure)?;
+            let refusal = Answer {
+                status: answer.status.as_u16(),
+                body: answer.body,
+            };
+            self.success(refusal)?;
+        } else if stream.is_of_type("text/event-stream") {
+            return Ok(stream);
+        }
+        Err(self.strange("what it sends are not server-sent events"))
     }
 
     /// The body of a success.

@@ -2,14 +2,15 @@
 //!
 //! `command` knows the words and `settings` which node they go to; `mesh`, `agents` and `health` carry them out through
 //! `daemon`, and `overview`, `nodes` and `table` draw what came back. Nothing below [`run`] prints: a command returns an
-//! [`Outcome`], so that nothing stands on stdout where there was an error.
+//! [`Outcome`], so that nothing stands on stdout where there was an error. Only `watch` prints as it goes, for it has no end.
 //!
 //! # JSON
 //! `--json` prints what the daemon answered, as it stands: `mesh status` and `mesh nodes` both the body of
-//! `GET /v1/system/status`, `agents list` that of `GET /v1/agents`, `run` that of the run. Three commands have an object
-//! of their own:
+//! `GET /v1/system/status`, `agents list` that of `GET /v1/agents`, `run` that of the run. `mesh watch` prints each event
+//! of `GET /v1/mesh/events` on a line. Four commands have an object of their own:
 //! * `mesh leave`: `{"left":true,"url":"http://…"}`
 //! * `mesh join`: `{"joined":true,"nodes":4,"url":"http://…"}`
+//! * `mesh forget`: `{"forgotten":true,"name":"…","node_id":"…","url":"http://…"}`
 //! * `healthcheck`: `{"healthy":true,"readiness":…}`, with the body of `GET /readyz`, or `null`
 
 pub mod outcome;
@@ -18,12 +19,15 @@ pub mod settings;
 mod agents;
 mod command;
 mod daemon;
+mod forget;
 mod health;
 mod mesh;
 mod nodes;
 mod overview;
+mod sse;
 mod table;
 mod text;
+mod watch;
 
 use crate::command::{AgentsCommand, Command, CommandLine};
 use crate::daemon::Daemon;

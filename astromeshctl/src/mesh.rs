@@ -1,10 +1,10 @@
-//! `mesh status`, `mesh nodes`, `mesh leave` and `mesh join`.
+//! The commands of `mesh`: `status`, `nodes`, `leave` and `join` here, `watch` and `forget` in files of their own.
 
 use crate::command::{MeshCommand, MeshStatus as Wanted};
 use crate::daemon::{Daemon, Seen};
 use crate::outcome::{Exit, Failure, Outcome};
 use crate::text::{count, tame_json};
-use crate::{nodes, overview};
+use crate::{forget, nodes, overview, watch};
 use astromesh_core::api::MeshStatus;
 use maia::message::{Reply, Request, Subject};
 use maia::wire::{Endpoint, decode_reply, encode_request};
@@ -32,6 +32,8 @@ pub(crate) async fn run(
         MeshCommand::Nodes(_) => nodes(&daemon, json).await,
         MeshCommand::Leave(_) => leave(&daemon.hinting(LEAVING), json).await,
         MeshCommand::Join(_) => join(&daemon, json).await,
+        MeshCommand::Watch(_) => watch::run(&daemon, json).await,
+        MeshCommand::Forget(wanted) => forget::run(&wanted.who, &daemon, json).await,
     }
 }
 
@@ -122,19 +124,10 @@ async fn wait_for(nodes: usize, check: bool, daemon: &Daemon) -> Result<Seen, Fa
             Ok(seen) => last = Some(seen),
             // A last look that is cut short by the end of the wait says nothing about the daemon.
             Err(failure @ Failure::TimedOut { .. }) if over => return last.ok_or(failure),
-            Err(failure) if over || !passes(&failure) => return Err(failure),
+            Err(failure) if over || !failure.may_pass() => return Err(failure),
             Err(_) => (),
         }
         tokio::time::sleep(GLANCE).await;
-    }
-}
-
-/// Whether a failure may be gone in a moment: a daemon that starts or is busy.
-fn passes(failure: &Failure) -> bool {
-    match failure {
-        Failure::Unreachable { .. } | Failure::TimedOut { .. } | Failure::Broken { .. } => true,
-        Failure::Refused { status, .. } => *status >= 500,
-        _ => false,
     }
 }
 

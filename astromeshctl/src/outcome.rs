@@ -51,6 +51,15 @@ impl Outcome {
         }
     }
 
+    /// Done, with nothing more to say.
+    pub fn silent() -> Self {
+        Self {
+            answer: None,
+            remark: None,
+            exit: Exit::Done,
+        }
+    }
+
     /// The same, with a line on stderr.
     pub fn remarking(self, remark: impl Into<String>) -> Self {
         Self {
@@ -151,6 +160,18 @@ pub enum Failure {
         /// What is wrong with the answer.
         why: String,
     },
+    /// It is not clear which member is meant.
+    #[error("{why}")]
+    Unclear {
+        /// Why not.
+        why: String,
+    },
+    /// What came cannot be printed.
+    #[error("cannot write the answer: {why}")]
+    Unwritable {
+        /// Why not.
+        why: String,
+    },
     /// The node takes part in no mesh.
     #[error(
         "the mesh is off on the node at {url}; mesh.enabled in its runtime.yaml or ASTROMESH_MESH_ENABLED=true turns it on"
@@ -162,6 +183,15 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// Whether it may be gone in a moment: a daemon that starts or is busy.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::TimedOut { .. } | Self::Broken { .. } => true,
+            Self::Refused { status, .. } => *status >= 500,
+            _ => false,
+        }
+    }
+
     /// How the program ends with it.
     pub fn exit(&self) -> Exit {
         match self {
@@ -169,7 +199,10 @@ impl Failure {
             Self::Unreachable { .. } | Self::TimedOut { .. } | Self::Broken { .. } => {
                 Exit::Unreachable
             }
-            Self::Refused { .. } | Self::Strange { .. } => Exit::Refused,
+            Self::Refused { .. }
+            | Self::Strange { .. }
+            | Self::Unclear { .. }
+            | Self::Unwritable { .. } => Exit::Refused,
             Self::MeshOff { .. } => Exit::MeshOff,
         }
     }

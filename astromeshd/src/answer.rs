@@ -50,6 +50,14 @@ pub(crate) fn retry_after(answer: &mut Answer, after: Duration) {
         .insert(RETRY_AFTER, HeaderValue::from(seconds));
 }
 
+/// There is no mesh on this node.
+pub(crate) fn mesh_off() -> Answer {
+    trouble(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "Mesh not enabled on this node",
+    )
+}
+
 /// There is no such path here.
 pub(crate) fn not_found(path: &str) -> Answer {
     trouble(StatusCode::NOT_FOUND, format!("there is nothing at {path}"))

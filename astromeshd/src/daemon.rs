@@ -2,6 +2,7 @@
 
 use crate::advertise::Advertised;
 use crate::agents::Agents;
+use crate::events::Events;
 use crate::health::VERSION;
 use crate::here::{Here, Mesh, Parts, Phase};
 use crate::{leave, load, server};
@@ -36,7 +37,7 @@ const LINGER: Duration = Duration::from_secs(1);
 
 /// A running node. Dropping it stops everything at once, as [`Daemon::kill`] does.
 pub struct Daemon {
-    here: Arc<Here>,
+    pub(crate) here: Arc<Here>,
     tasks: JoinSet<()>,
     serving: JoinSet<()>,
     closing: watch::Sender<bool>,
@@ -157,6 +158,9 @@ impl Daemon {
         if self.here.phase() != Phase::Left {
             self.hand_over(deadline).await;
         }
+        if let Some(mesh) = &self.here.mesh {
+            mesh.events.close();
+        }
         let lingering = Instant::now() + LINGER;
         while self.here.connections.load(Ordering::Relaxed) > 0
             && Instant::now() < lingering.min(deadline)
@@ -212,6 +216,20 @@ impl fmt::Debug for Daemon {
     }
 }
 
+#[cfg(test)]
+impl Daemon {
+    /// One for a test: in a mesh of its own, on a free port of this machine.
+    pub(crate) async fn alone() -> Self {
+        let environment = settings::Environment::empty()
+            .with("ASTROMESH_ROLE", "gateway")
+            .with("ASTROMESH_MESH_ENABLED", "true");
+        let settings = Settings::load(&settings::Flags::default(), &environment);
+        let mut settings = settings.expect("a profile of ours");
+        (settings.api.host, settings.api.port) = (std::net::Ipv4Addr::LOCALHOST.into(), 0);
+        Self::start(settings).await.expect("it starts")
+    }
+}
+
 /// Who this node is to the others.
 fn identity(
     settings: &Settings,
@@ -239,6 +257,7 @@ fn drive(
     tasks: &mut JoinSet<()>,
 ) -> Result<Mesh, Invalid> {
     let timer = TokioTimer::start();
+    let events = Arc::new(Events::new(&identity.id));
     let node = Node::new(
         mesh.config.clone(),
         identity,
@@ -251,7 +270,12 @@ fn drive(
     let view = Arc::new(ArcSwap::new(node.view()));
     let (driver, handle) = Driver::new(node, transport, timer);
     let (newest, reports) = (Arc::clone(&view), Arc::clone(in_flight));
-    let driver = driver.on_event(report).on_view(move |view| {
+    let (before, noted) = (Arc::clone(&view), Arc::clone(&events));
+    let driver = driver.on_event(move |event| {
+        report(&event);
+        noted.note(&event, &before.load());
+    });
+    let driver = driver.on_view(move |view| {
         // First the reports, so that nobody weighs a new figure against an old count.
         reports.note_reports(&view);
         newest.store(view);
@@ -261,17 +285,14 @@ fn drive(
         handle,
         timer,
         view,
+        events,
         advertised,
         members: Pool::new(PoolSettings::new(Reach::Peers { on_loopback })),
     })
 }
 
 /// Writes an event to the log, as loud as it is of interest.
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "the driver hands events over"
-)]
-fn report(event: Event) {
+fn report(event: &Event) {
     let level = match event {
         Event::Suspected { .. }
         | Event::Died { .. }

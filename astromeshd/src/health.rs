@@ -169,7 +169,8 @@ fn peer_services(services: &Services) -> Vec<String> {
         .collect()
 }
 
-fn mesh_status(here: &Here, mesh: &Mesh) -> MeshStatus {
+/// The mesh as this node sees it.
+pub(crate) fn mesh_status(here: &Here, mesh: &Mesh) -> MeshStatus {
     let view = mesh.view.load();
     let now = mesh.timer.now();
     let leader = view.leader.as_ref().map(|id| LeaderStatus {

@@ -2,6 +2,7 @@
 
 use crate::advertise::Advertised;
 use crate::agents::Agents;
+use crate::events::Events;
 use crate::refusals::Refusals;
 use arc_swap::ArcSwap;
 use astromesh_core::http::{Pool, TokioTimer};
@@ -69,6 +70,8 @@ pub(crate) struct Mesh {
     pub(crate) timer: TokioTimer,
     /// The newest view: read without a lock.
     pub(crate) view: Arc<ArcSwap<View>>,
+    /// What happened lately.
+    pub(crate) events: Arc<Events>,
     /// Where others reach this node.
     pub(crate) advertised: Advertised,
     /// Connections to members, which are called only where peers may send us.

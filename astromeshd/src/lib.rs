@@ -4,7 +4,7 @@
 //! (`main`) reads the command line, sets up the log and waits for signals.
 //!
 //! Inside, `server` takes connections and hands each request to whoever answers it: `mesh_api` the calls between nodes,
-//! `health` those about this node, `listing` those about agents, and `router` the requests themselves, which it passes to
+//! `follow` and `forget` those of people about the mesh, `health` those about this node, `listing` those about agents, and `router` the requests themselves, which it passes to
 //! another node or to `agents` here. All of them see the node as `here`: the mesh's newest view, read without a lock. One
 //! task owns the node's state machine; `load` tells it how busy this node is, `advertise` where others reach it, and
 //! `leave` when it goes.
@@ -13,6 +13,9 @@ mod advertise;
 mod agents;
 mod answer;
 mod daemon;
+mod events;
+mod follow;
+mod forget;
 mod health;
 mod here;
 mod hop;

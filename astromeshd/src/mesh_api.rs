@@ -2,7 +2,7 @@
 
 use crate::agents::read;
 use crate::answer::{
-    Answer, json_bytes, not_found, retry_after, trouble, unavailable, wrong_method,
+    Answer, json_bytes, mesh_off, not_found, retry_after, trouble, unavailable, wrong_method,
 };
 use crate::here::{Here, Mesh, Visitor, node_id};
 use crate::leave;
@@ -28,10 +28,7 @@ where
         return refusal;
     }
     let Some(mesh) = &here.mesh else {
-        return trouble(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "Mesh not enabled on this node",
-        );
+        return mesh_off();
     };
     let path = endpoint.path();
     let answer = enabled(here, mesh, visitor, endpoint, request).await;

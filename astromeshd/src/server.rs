@@ -8,7 +8,7 @@ mod pulse;
 
 use crate::answer::{Answer, not_found, wrong_method};
 use crate::here::{Here, Phase, Visitor};
-use crate::{health, listing, mesh_api, router};
+use crate::{follow, forget, health, listing, mesh_api, router};
 use astromesh_core::settings::{HttpLimits, Service};
 use hyper::Request;
 use hyper::body::Incoming;
@@ -169,8 +169,13 @@ async fn dispatch(here: &Arc<Here>, visitor: Visitor, request: Request<Incoming>
     if let Some(answer) = health::answer(here, request.method(), &path) {
         return answer;
     }
-    if path.starts_with("/v1/mesh/") {
-        return mesh_api::answer(here, &visitor, request).await;
+    match path.as_str() {
+        "/v1/mesh/events" => return follow::answer(here, &request),
+        "/v1/mesh/forget" => return forget::answer(here, &visitor, request).await,
+        path if path.starts_with("/v1/mesh/") => {
+            return mesh_api::answer(here, &visitor, request).await;
+        }
+        _ => {}
     }
     let Some(rest) = path.strip_prefix("/v1/agents") else {
         return not_found(&path);

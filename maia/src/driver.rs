@@ -11,6 +11,8 @@ use crate::message::{Answer, Caller, Failure, Reply, Request};
 use crate::node::{CallId, Command, ExchangeId, Input, Node, Output};
 use crate::time::{Instant, Wall};
 use crate::view::View;
+#[cfg(feature = "wire")]
+use crate::{message::Refusal, wire};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -18,7 +20,7 @@ use std::pin::Pin;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
 
-/// How a request reaches a peer.
+/// How a request reaches a peer. An async function that does it is one.
 pub trait Transport: Send + Sync + 'static {
     /// Takes `request` to the node at `to` and brings back its answer. `from` is who asks, for `X-Astromesh-Node-Id`.
     ///
@@ -30,6 +32,22 @@ pub trait Transport: Send + Sync + 'static {
         to: Url,
         request: Request,
     ) -> impl Future<Output = Result<Answer, Failure>> + Send + 'static;
+}
+
+/// A function that takes a request to a peer is a way for it to get there.
+impl<F, E> Transport for F
+where
+    F: Fn(NodeId, Url, Request) -> E + Send + Sync + 'static,
+    E: Future<Output = Result<Answer, Failure>> + Send + 'static,
+{
+    fn exchange(
+        &self,
+        from: NodeId,
+        to: Url,
+        request: Request,
+    ) -> impl Future<Output = Result<Answer, Failure>> + Send + 'static {
+        self(from, to, request)
+    }
 }
 
 /// How one waits, and what time it is.
@@ -212,6 +230,24 @@ impl Handle {
             .send(Mail::Call(caller, request, promise))
             .ok()?;
         awaited.take().await
+    }
+
+    /// Lets the node answer a request as HTTP brought it: `ask` is the value of [`wire::ASK_HEADER`]. `None` where that is
+    /// none of the mesh's calls, or the driver is gone. An answer wants the node's id in [`wire::NODE_ID_HEADER`].
+    #[cfg(feature = "wire")]
+    pub async fn answer(
+        &self,
+        caller: Caller,
+        (method, path): (&str, &str),
+        ask: Option<&str>,
+        body: &[u8],
+    ) -> Option<wire::Response> {
+        let endpoint = wire::Endpoint::at(path).filter(|call| call.method() == method)?;
+        let reply = match wire::decode_request(endpoint, ask, body) {
+            Ok(request) => self.call(caller, request).await?,
+            Err(invalid) => Reply::Refused(Refusal::Invalid(invalid)),
+        };
+        Some(wire::encode_reply(&reply))
     }
 
     /// Tells the node something about itself. Lost if the driver is gone.

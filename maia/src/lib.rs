@@ -11,7 +11,7 @@
 //! # Embedding
 //! Implement [`driver::Transport`] (how a request reaches a peer) and [`driver::Timer`] (how one waits) for your runtime,
 //! spawn [`driver::Driver::run`], and hand what peers send you to [`driver::Handle::call`]. With the feature `wire`, the
-//! module `wire` reads and writes the JSON that Astromesh nodes speak.
+//! module `wire` reads and writes the JSON that Astromesh nodes speak, and `Handle::answer` takes a call as HTTP brought it.
 //!
 //! Without a runtime, by hand:
 //! ```

@@ -177,6 +177,26 @@ pub struct Caller {
     pub on_this_host: bool,
 }
 
+impl Caller {
+    /// One that is at `peer`, reached this node at `local`, and said that it is `id`, as the header has it.
+    /// ```
+    /// use maia::message::Caller;
+    ///
+    /// let at = |peer: [u8; 4]| Caller::at(peer.into(), [10, 0, 0, 1].into(), Some("b3c1"));
+    /// assert!(at([127, 0, 0, 1]).on_this_host && at([10, 0, 0, 1]).on_this_host);
+    /// assert!(!at([10, 0, 0, 2]).on_this_host);
+    /// assert_eq!(at([10, 0, 0, 2]).id.unwrap().as_str(), "b3c1");
+    /// ```
+    pub fn at(peer: IpAddr, local: IpAddr, id: Option<&str>) -> Self {
+        let (peer, local) = (peer.to_canonical(), local.to_canonical());
+        Self {
+            id: id.and_then(|id| NodeId::new(id).ok()),
+            address: Some(peer),
+            on_this_host: peer.is_loopback() || peer == local,
+        }
+    }
+}
+
 /// An answer that arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {

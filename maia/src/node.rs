@@ -74,6 +74,20 @@ pub struct Identity {
     pub version: Option<Name>,
 }
 
+impl Identity {
+    /// A node that says no more of itself.
+    pub fn new(id: NodeId, name: Name, url: Url) -> Self {
+        Self {
+            id,
+            name,
+            url,
+            services: Vec::new(),
+            agents: Vec::new(),
+            version: None,
+        }
+    }
+}
+
 /// What happens to a node.
 #[derive(Clone, Debug)]
 pub enum Input {
@@ -111,6 +125,9 @@ pub enum Command {
     Agents(Vec<Label>),
     /// Others reach it here. Told at once.
     Url(Url),
+    /// It is to drop the row of a dead member; one that is not dead stays. Old gossip does not bring it back, and told to
+    /// nobody: the others forget for themselves.
+    Forget(NodeId),
     /// It takes no new requests from now on: told at once, and its services and agents are withdrawn.
     Drain,
 }
@@ -481,6 +498,10 @@ impl Node {
                 self.own.set_load(load);
                 return;
             }
+            Command::Forget(id) => {
+                self.dismiss(now, &id);
+                return;
+            }
             Command::Agents(agents) => self.own.set_agents(agents),
             Command::Url(url) if !url.is_unspecified() => self.own.set_url(url),
             Command::Url(_) => return,
@@ -500,10 +521,15 @@ impl Node {
         let leads = leader.as_ref() == Some(self.own.id());
         self.changed |= self.own.say_it_leads(leads);
         if leader != self.leader {
-            self.leader.clone_from(&leader);
+            let before = std::mem::replace(&mut self.leader, leader.clone());
+            let lasted = now.since(self.leader_since);
             self.leader_since = now;
             self.changed = true;
-            self.report(Event::LeaderChanged { leader });
+            self.report(Event::LeaderChanged {
+                leader,
+                before,
+                lasted,
+            });
         }
     }
 

@@ -5,7 +5,9 @@
 use crate::address::Url;
 use crate::error::Invalid;
 use crate::id::{Label, Name, NodeId};
-use crate::message::{Entry, Failure, Refusal, Reply, Request, State, Status, Subject, Table};
+use crate::message::{
+    Answer, Entry, Failure, Refusal, Reply, Request, State, Status, Subject, Table,
+};
 use crate::record::{Card, Ext, Heartbeat, Incarnation, Load, Record, Version};
 use serde::de::{Deserializer, IgnoredAny};
 use serde::{Deserialize, Serialize};
@@ -239,6 +241,22 @@ pub fn decode_reply(endpoint: Endpoint, status: u16, body: &[u8]) -> Result<Repl
             Err(Failure::Unusable(format!("status {status} {detail}")))
         }
     }
+}
+
+/// The same, with the value of [`NODE_ID_HEADER`] in it, as it stood there.
+///
+/// # Errors
+/// As [`decode_reply`]. A header that is no id counts as none.
+pub fn decode_answer(
+    endpoint: Endpoint,
+    status: u16,
+    from: Option<&[u8]>,
+    body: &[u8],
+) -> Result<Answer, Failure> {
+    let from = from.and_then(|id| std::str::from_utf8(id).ok());
+    let from = from.and_then(|id| NodeId::new(id).ok());
+    let reply = decode_reply(endpoint, status, body)?;
+    Ok(Answer { from, reply })
 }
 
 fn read_reply(endpoint: Endpoint, body: &[u8]) -> Result<Reply, Invalid> {

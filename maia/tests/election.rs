@@ -1,5 +1,6 @@
 //! Who leads: everybody names the same, soon after the old one is gone, and nobody takes the mesh along by crashing.
 
+use maia::config::Config;
 use maia::event::Event;
 use maia::message::{Reply, Request};
 use maia::sim::Sim;
@@ -96,7 +97,7 @@ fn a_greater_id_takes_over_once_it_has_stayed() {
 
 #[test]
 fn a_node_that_has_not_joined_yet_names_nobody_at_first() {
-    let mut mesh = Sim::empty(4, maia::config::Config::default());
+    let mut mesh = Sim::empty(4, Config::default());
     mesh.start("eve", &["ana"]);
     mesh.run_for(secs(9));
     assert_eq!(mesh.leader("eve"), None);
@@ -126,11 +127,40 @@ fn a_leader_that_slept_does_not_name_itself() {
             assert_eq!(mesh.reply(ticket), Some(&Reply::Election(None)));
         }
         let stepped_down = mesh.events().iter().any(|reported| {
-            reported.by == "eve" && matches!(reported.event, Event::LeaderChanged { leader: None })
+            reported.by == "eve"
+                && matches!(reported.event, Event::LeaderChanged { leader: None, .. })
         });
         assert!(stepped_down, "suspended: {suspended}");
         assert!(mesh.run_until(secs(20), Sim::is_whole).is_some());
     }
+}
+
+/// H8, where death comes after three seconds: a stop of a little more is long enough for another to lead.
+#[test]
+fn a_leader_with_short_timeouts_that_slept_does_not_name_itself() {
+    let mut mesh = Sim::empty(
+        6,
+        Config {
+            gossip_interval: Duration::from_millis(200),
+            failure_timeout: Duration::from_millis(1_500),
+            dead_timeout: secs(3),
+            stable_after: secs(1),
+            ..Config::default()
+        },
+    );
+    for name in FIVE {
+        mesh.start(name, if name == "ana" { &[] } else { &["ana"] });
+    }
+    mesh.run_for(secs(10));
+    assert_eq!(mesh.leader("eve"), Some("eve"));
+    mesh.pause("eve");
+    mesh.run_for(Duration::from_millis(3_300));
+    assert_eq!(mesh.leader("ana"), Some("dan"));
+    mesh.resume("eve");
+    let ticket = mesh.inject("eve", None, Request::Election);
+    mesh.run_for(Duration::ZERO);
+    assert_eq!(mesh.reply(ticket), Some(&Reply::Election(None)));
+    assert!(mesh.run_until(secs(10), Sim::is_whole).is_some());
 }
 
 fn changes(mesh: &Sim) -> usize {

@@ -18,8 +18,8 @@ const ANSWER_BYTES: usize = 64 * 1_024 * 1_024;
 /// Asks a daemon. It follows no redirect and tries nothing twice.
 #[derive(Clone, Debug)]
 pub struct Client {
-    pool: Pool,
-    timeout: Duration,
+    pub(super) pool: Pool,
+    pub(super) timeout: Duration,
 }
 
 /// An answer, whatever its status.
@@ -209,7 +209,7 @@ impl Answer {
     }
 }
 
-fn call_error(error: SendError) -> CallError {
+pub(super) fn call_error(error: SendError) -> CallError {
     match error {
         SendError::NotSent {
             cause: ConnectError::TimedOut { url, after },

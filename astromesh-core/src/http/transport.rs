@@ -85,13 +85,10 @@ async fn understood(
 ) -> Result<Answer, Failure> {
     let (head, body) = response.into_parts();
     let from = head.headers.get(NODE_ID_HEADER);
-    let from = from
-        .and_then(|id| id.to_str().ok())
-        .and_then(|id| NodeId::new(id).ok());
+    let from = from.map(HeaderValue::as_bytes);
     let body = read_bounded(body, ANSWER_BYTES).await;
     let body = body.map_err(|error| Failure::Unusable(error.to_string()))?;
-    let reply = wire::decode_reply(endpoint, head.status.as_u16(), &body)?;
-    Ok(Answer { from, reply })
+    wire::decode_answer(endpoint, head.status.as_u16(), from, &body)
 }
 
 fn failure(trouble: &SendError) -> Failure {

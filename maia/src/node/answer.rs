@@ -115,7 +115,7 @@ impl Node {
             std::mem::take(&mut member.cut_off)
         });
         self.changed |= was_cut_off == Some(true);
-        self.confirm(speaker);
+        self.confirm(now, speaker);
         self.wake();
         if !speaks_ours {
             let judged = self.detector.judged(now);

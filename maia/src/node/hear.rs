@@ -146,20 +146,23 @@ impl Node {
         if !matches!(was, Some(Status::Suspect | Status::Dead | Status::Left)) {
             return;
         }
-        let name = self.table.update(id, |member| {
+        let doubted = self.table.update(id, |member| {
+            let after = now.since(member.since);
             member.status = Status::Alive;
             member.since = now;
-            member.reason = None;
             member.doubt = None;
-            member.record.card.name.clone()
+            let reason = member.reason.take().unwrap_or(Reason::Silence);
+            (member.record.card.name.clone(), after, reason)
         });
         self.book.cross_out(id);
         self.changed = true;
         self.next_sweep = now;
-        if let Some(name) = name {
+        if let Some((name, after, reason)) = doubted {
             self.report(Event::Recovered {
                 id: id.clone(),
                 name,
+                after,
+                reason,
             });
         }
     }
@@ -194,22 +197,28 @@ impl Node {
             },
             Evidence::Fetched | Evidence::Owner => Standing::Confirmed,
         };
-        self.enter(now, record, standing, known_sender);
+        let reason = match evidence {
+            Evidence::Owner => Reason::Answered,
+            _ => Reason::Vouched,
+        };
+        if self.enter(now, record, standing, known_sender) && standing == Standing::Confirmed {
+            self.welcome(now, &record.id, reason);
+        }
     }
 
-    /// Gives `record` a row, if there is room for it.
+    /// Gives `record` a row, if there is room for it. Whoever enters a confirmed one welcomes it.
     pub(super) fn enter(
         &mut self,
         now: Instant,
         record: &Arc<Record>,
         standing: Standing,
         known_sender: bool,
-    ) {
+    ) -> bool {
         let is_hearsay = standing != Standing::Confirmed;
         if is_hearsay && !(known_sender || self.spend_stranger(now)) || !self.make_room(is_hearsay)
         {
             self.counters.crowded_out += 1;
-            return;
+            return false;
         }
         self.ask_namesake(now, record);
         let judged = self.detector.judged(now);
@@ -217,13 +226,11 @@ impl Node {
             .insert(Member::new(Arc::clone(record), standing, now, judged));
         self.changed = true;
         self.next_sweep = self.next_sweep.min(now + self.config.failure_timeout);
-        if !is_hearsay {
-            self.welcome(&record.id);
-        }
+        true
     }
 
     /// Makes hearsay a member, and says so.
-    pub(super) fn confirm(&mut self, id: &NodeId) {
+    pub(super) fn confirm(&mut self, now: Instant, id: &NodeId) {
         let newly = self.table.update(id, |member| {
             let newly = !member.is_confirmed();
             member.standing = Standing::Confirmed;
@@ -231,19 +238,23 @@ impl Node {
         });
         if newly == Some(true) {
             self.changed = true;
-            self.welcome(id);
+            self.welcome(now, id, Reason::Answered);
         }
     }
 
-    fn welcome(&mut self, id: &NodeId) {
+    fn welcome(&mut self, now: Instant, id: &NodeId, reason: Reason) {
+        let judged = self.detector.judged(now);
         self.book.cross_out(id);
         if let Some(member) = self.table.get(id) {
             let card = &member.record.card;
             let (name, url) = (card.name.clone(), member.url().clone());
+            let known = judged.since(member.first_rise);
             self.report(Event::Joined {
                 id: id.clone(),
                 name,
                 url,
+                known,
+                reason,
             });
         }
     }
@@ -357,8 +368,10 @@ impl Node {
             return;
         }
         let left = gone.status == Status::Left;
+        let name = gone.record.card.name.clone();
         self.book
             .remember(gone.record, url.clone(), left, now, &self.config.limits);
+        let known = self.detector.judged(now).since(gone.first_rise);
         let displaced_before = self.note_rivals(now, url, Some(holder.clone()));
         let (url, one, other) = (url.clone(), holder.clone(), by.clone());
         self.report(if displaced_before.as_ref() == Some(by) {
@@ -366,6 +379,8 @@ impl Node {
         } else {
             Event::Replaced {
                 id: one,
+                name,
+                known,
                 by: other,
                 url,
             }
@@ -423,6 +438,7 @@ impl Node {
             return;
         }
         let newly = member.status != Status::Left;
+        let judged = self.detector.judged(now);
         let departed = self.table.update(id, |member| {
             if let Some(word) = word {
                 member.record = Arc::new(member.record.merged(word));
@@ -432,9 +448,20 @@ impl Node {
                 member.since = now;
             }
             member.doubt = None;
-            (Arc::clone(&member.record), member.url().clone())
+            let reason = match member.record.has_left() {
+                true => Reason::Goodbye,
+                false => Reason::Departure,
+            };
+            member.reason = Some(reason);
+            let known = judged.since(member.first_rise);
+            (
+                Arc::clone(&member.record),
+                member.url().clone(),
+                known,
+                reason,
+            )
         });
-        let Some((record, url)) = departed else {
+        let Some((record, url, known, reason)) = departed else {
             return;
         };
         let name = record.card.name.clone();
@@ -446,7 +473,12 @@ impl Node {
         self.next_sweep = self.next_sweep.min(now + self.config.forget_after);
         if newly {
             let id = id.clone();
-            self.report(Event::Left { id, name });
+            self.report(Event::Left {
+                id,
+                name,
+                known,
+                reason,
+            });
         }
     }
 
@@ -494,6 +526,7 @@ impl Node {
             return;
         }
         let silent = member.silent(judged);
+        let reason = member.reason.unwrap_or(Reason::Silence);
         let (record, url) = (Arc::clone(&member.record), member.url().clone());
         let name = record.card.name.clone();
         self.table.update(id, |member| {
@@ -504,17 +537,31 @@ impl Node {
             .remember(record, url, false, now, &self.config.limits);
         self.changed = true;
         let id = id.clone();
-        self.report(Event::Died { id, name, silent });
+        self.report(Event::Died {
+            id,
+            name,
+            silent,
+            reason,
+        });
     }
 
-    pub(super) fn forget(&mut self, id: &NodeId) {
+    pub(super) fn forget(&mut self, now: Instant, id: &NodeId, reason: Reason) {
         if let Some(member) = self.table.remove(id) {
             self.changed = true;
             let name = member.record.card.name.clone();
             self.report(Event::Forgotten {
                 id: id.clone(),
                 name,
+                gone: now.since(member.since),
+                reason,
             });
+        }
+    }
+
+    /// Forgets a dead member, and no other, because its owner told this node to.
+    pub(super) fn dismiss(&mut self, now: Instant, id: &NodeId) {
+        if self.status(id) == Some(Status::Dead) {
+            self.forget(now, id, Reason::Dismissal);
         }
     }
 
