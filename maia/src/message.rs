@@ -1,5 +1,6 @@
-//! What nodes say to each other: six calls, each a request and a reply.
+//! What nodes say to each other: a few calls, each a request and a reply.
 
+use crate::beats::{Beats, Held};
 use crate::error::Invalid;
 use crate::id::NodeId;
 use crate::record::Record;
@@ -91,7 +92,7 @@ pub enum Subject {
 }
 
 /// A call from one node, or from a person, to another.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Request {
     /// `GET /state`: whom do you see?
     State,
@@ -101,6 +102,15 @@ pub enum Request {
     Rejoin,
     /// `POST /gossip`: this is what I hold; what do you?
     Gossip(Table),
+    /// `POST /exchange`: the same between our own nodes, in two bits a member.
+    Exchange(Beats),
+    /// `POST /reconcile`: these words of mine differ from yours; what of those, by the hashes of their ids?
+    Reconcile {
+        /// The caller's words.
+        table: Table,
+        /// The hashes of the ids whose words are wanted.
+        wanted: Vec<u32>,
+    },
     /// `POST /heartbeat`: I am alive; are you? And is `ask`?
     Heartbeat {
         /// The caller.
@@ -115,12 +125,14 @@ pub enum Request {
 }
 
 /// What a node answers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Reply {
     /// To `State`, `Join` and `Rejoin`.
     State(State),
-    /// To `Gossip`.
+    /// To `Gossip` and `Reconcile`.
     Gossip(Table),
+    /// To `Exchange`.
+    Held(Held),
     /// To `Heartbeat`. Older nodes say neither.
     Heartbeat {
         /// The answering node, as of now.
@@ -178,7 +190,7 @@ pub struct Caller {
 }
 
 /// An answer that arrived.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
     /// Who it says it is (`X-Astromesh-Node-Id`); `None` from an older node.
     pub from: Option<NodeId>,

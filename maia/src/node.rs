@@ -6,6 +6,7 @@
 //! own word.
 
 mod answer;
+mod exchange;
 mod exchanges;
 mod hear;
 mod own;
@@ -242,7 +243,8 @@ impl Node {
             let reason = format!("expected an address that others can call, found {}", me.url);
             return Err(Invalid::new("url", reason));
         }
-        let own = Own::new(me, config.gossip_interval, now, wall)
+        let phase = config.gossip_interval.mul_f64(rng.fraction());
+        let own = Own::new(me, config.gossip_interval, now, wall, now + phase)
             .ok_or_else(|| Invalid::new("wall", "the time of day is past the year 2099"))?;
         let size = own.record.size_bytes();
         if size > config.limits.record_bytes {
@@ -252,7 +254,6 @@ impl Node {
             );
             return Err(Invalid::new("agents", reason));
         }
-        let phase = config.gossip_interval.mul_f64(rng.fraction());
         let seed = |url: &Url| Seed {
             url: url.clone(),
             outcome: None,

@@ -3,10 +3,11 @@
 //! Older nodes (0.40) speak it too, so the shapes are theirs; `ext` is ours, and they drop it.
 
 use crate::address::Url;
+use crate::beats::{Beats, Held};
 use crate::error::Invalid;
 use crate::id::{Label, Name, NodeId};
 use crate::message::{Entry, Failure, Refusal, Reply, Request, State, Status, Subject, Table};
-use crate::record::{Card, Ext, Heartbeat, Incarnation, Load, Record, Version};
+use crate::record::{Card, Ext, Heartbeat, Incarnation, Load, Record, Rounds, Version};
 use serde::de::{Deserializer, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -31,7 +32,7 @@ pub struct Call {
     pub path: &'static str,
     /// The value of [`ASK_HEADER`], where it is wanted.
     pub ask: Option<NodeId>,
-    /// JSON; empty for a `GET`.
+    /// JSON, but for [`Endpoint::Exchange`]; empty for a `GET`.
     pub body: Vec<u8>,
 }
 
@@ -42,11 +43,11 @@ pub struct Response {
     pub status: u16,
     /// The value of `Retry-After`, where there is one.
     pub retry_after: Option<Duration>,
-    /// JSON.
+    /// JSON, but for [`Endpoint::Exchange`].
     pub body: Vec<u8>,
 }
 
-/// The six calls.
+/// The calls: six that older nodes know too, and two between our own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint {
     /// `GET /v1/mesh/state`
@@ -55,6 +56,10 @@ pub enum Endpoint {
     Join,
     /// `POST /v1/mesh/gossip`
     Gossip,
+    /// `POST /v1/mesh/exchange`: not JSON, but [`crate::beats`].
+    Exchange,
+    /// `POST /v1/mesh/reconcile`
+    Reconcile,
     /// `POST /v1/mesh/heartbeat`
     Heartbeat,
     /// `POST /v1/mesh/leave`
@@ -64,10 +69,12 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 8] = [
         Self::State,
         Self::Join,
         Self::Gossip,
+        Self::Exchange,
+        Self::Reconcile,
         Self::Heartbeat,
         Self::Leave,
         Self::Election,
@@ -86,6 +93,8 @@ impl Endpoint {
             Request::State => Self::State,
             Request::Join(_) | Request::Rejoin => Self::Join,
             Request::Gossip(_) => Self::Gossip,
+            Request::Exchange(_) => Self::Exchange,
+            Request::Reconcile { .. } => Self::Reconcile,
             Request::Heartbeat { .. } => Self::Heartbeat,
             Request::Leave(_) => Self::Leave,
             Request::Election => Self::Election,
@@ -98,6 +107,8 @@ impl Endpoint {
             Self::State => "/v1/mesh/state",
             Self::Join => "/v1/mesh/join",
             Self::Gossip => "/v1/mesh/gossip",
+            Self::Exchange => "/v1/mesh/exchange",
+            Self::Reconcile => "/v1/mesh/reconcile",
             Self::Heartbeat => "/v1/mesh/heartbeat",
             Self::Leave => "/v1/mesh/leave",
             Self::Election => "/v1/mesh/election",
@@ -126,6 +137,11 @@ pub fn encode_request(request: &Request) -> Call {
             node_id: id.as_str().into(),
         }),
         Request::Gossip(table) => to_json(&TableJson::from(table)),
+        Request::Exchange(beats) => beats.encode(),
+        Request::Reconcile { table, wanted } => to_json(&ReconcileJson {
+            nodes: entries(table),
+            wanted,
+        }),
         Request::Election => to_json(&BallotJson::default()),
     };
     let ask = match request {
@@ -157,6 +173,14 @@ pub fn decode_request(
             _ => Request::Join(entry(body)?),
         },
         Endpoint::Gossip => Request::Gossip(table(body)?),
+        Endpoint::Exchange => Request::Exchange(Beats::decode(body, usize::MAX)?),
+        Endpoint::Reconcile => {
+            let LooseReconcile { nodes, wanted } = from_json(body)?;
+            Request::Reconcile {
+                table: sorted_out(nodes),
+                wanted,
+            }
+        }
         Endpoint::Heartbeat => Request::Heartbeat {
             entry: entry(body)?,
             ask: ask
@@ -193,6 +217,7 @@ pub fn encode_reply(reply: &Reply) -> Response {
             version: state.version,
         }),
         Reply::Gossip(table) => to_json(&TableJson::from(table)),
+        Reply::Held(held) => held.encode(),
         Reply::Heartbeat { node, asked } => to_json(&HeartbeatJson {
             status: "ok",
             node: node.as_ref().map(EntryJson::from),
@@ -251,7 +276,8 @@ fn read_reply(endpoint: Endpoint, body: &[u8]) -> Result<Reply, Invalid> {
                 version: state.version,
             })
         }
-        Endpoint::Gossip => Reply::Gossip(table(body)?),
+        Endpoint::Gossip | Endpoint::Reconcile => Reply::Gossip(table(body)?),
+        Endpoint::Exchange => Reply::Held(Held::decode(body, usize::MAX)?),
         Endpoint::Heartbeat => {
             let answer: HeartbeatAnswer<'_> = from_json(body)?;
             Reply::Heartbeat {
@@ -379,10 +405,22 @@ struct ExtJson {
         deserialize_with = "present",
         skip_serializing_if = "Option::is_none"
     )]
+    rounds: Option<RoundsJson>,
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
     version: Option<String>,
     /// Sorted by key, as serde_json's map is, so that everybody relays the same bytes.
     #[serde(flatten)]
     more: serde_json::Map<String, serde_json::Value>,
+}
+
+#[derive(Deserialize, Serialize)]
+struct RoundsJson {
+    origin: u64,
+    interval: std::num::NonZeroU32,
 }
 
 #[derive(Serialize)]
@@ -394,6 +432,19 @@ struct TableJson<'a> {
 struct LooseTable<'a> {
     #[serde(borrow)]
     nodes: Vec<&'a serde_json::value::RawValue>,
+}
+
+#[derive(Serialize)]
+struct ReconcileJson<'a> {
+    nodes: Vec<EntryJson<'a>>,
+    wanted: &'a [u32],
+}
+
+#[derive(Deserialize)]
+struct LooseReconcile<'a> {
+    #[serde(borrow)]
+    nodes: Vec<&'a serde_json::value::RawValue>,
+    wanted: Vec<u32>,
 }
 
 #[derive(Serialize)]
@@ -570,6 +621,12 @@ impl From<&Ext> for ExtJson {
             left: ext.left,
             draining: ext.draining,
             leads: ext.leads,
+            rounds: ext.rounds.and_then(|rounds| {
+                Some(RoundsJson {
+                    origin: rounds.origin_millis,
+                    interval: std::num::NonZeroU32::new(rounds.interval_millis)?,
+                })
+            }),
             version: ext
                 .version
                 .as_ref()
@@ -600,6 +657,10 @@ impl TryFrom<ExtJson> for Ext {
             left: json.left,
             draining: json.draining,
             leads: json.leads,
+            rounds: json.rounds.map(|rounds| Rounds {
+                origin_millis: rounds.origin,
+                interval_millis: rounds.interval.get(),
+            }),
             more: (!json.more.is_empty()).then(more),
             version: json.version.map(named).transpose()?,
         })

@@ -38,6 +38,10 @@ impl Node {
             return;
         }
         let speaks_ours = answer.from.is_some();
+        let held = match &answer.reply {
+            Reply::Held(held) => Some(held.clone()),
+            _ => None,
+        };
         let (entries, asked, spoiled) = contents(answer.reply);
         self.counters.skipped_records += spoiled as u64;
         let speaker = answer
@@ -52,6 +56,9 @@ impl Node {
             Evidence::Pushed
         };
         self.hear_all(now, &entries, evidence, trusted);
+        if let Some(held) = held {
+            self.take_held(now, &pending.to, &held, trusted && speaks_ours);
+        }
         self.hear_all(now, asked.as_slice(), evidence, trusted);
         let reached = asked.is_some();
         self.conclude(now, &pending, speaker.as_ref(), &entries, reached);
@@ -187,6 +194,7 @@ impl Node {
             }
             Purpose::AskThrough(subject) => self.helper_returned(now, subject, reached),
             Purpose::Gossip
+            | Purpose::Exchange
             | Purpose::LookAt
             | Purpose::Tell
             | Purpose::SayGoodbye
@@ -282,6 +290,7 @@ impl Node {
         }
         match &pending.purpose {
             Purpose::Join => self.seed_failed(&pending.to, failure),
+            Purpose::Exchange => self.speak_plainly(now, &pending.to, failure),
             Purpose::Ask(Some(about)) => {
                 self.pass_on(about, None);
                 self.note_no_answer(about);
@@ -351,7 +360,9 @@ fn contents(reply: Reply) -> (Vec<Entry>, Option<Entry>, usize) {
         ),
         Reply::Gossip(table) => (table.entries, None, table.spoiled.len()),
         Reply::Heartbeat { node, asked } => (node.into_iter().collect(), asked, 0),
-        Reply::Leave | Reply::Election(_) | Reply::Refused(_) => (Vec::new(), None, 0),
+        Reply::Held(_) | Reply::Leave | Reply::Election(_) | Reply::Refused(_) => {
+            (Vec::new(), None, 0)
+        }
     }
 }
 

@@ -85,7 +85,7 @@ impl Node {
         }
     }
 
-    fn hear_of_myself(&mut self, now: Instant, word: &Record) {
+    pub(super) fn hear_of_myself(&mut self, now: Instant, word: &Record) {
         if self.own.is_misquoted(word) {
             let above = word.version.incarnation;
             self.own.begin_anew(now, above, Some(&mut self.rng));
@@ -425,7 +425,7 @@ impl Node {
         let newly = member.status != Status::Left;
         let departed = self.table.update(id, |member| {
             if let Some(word) = word {
-                member.record = Arc::new(member.record.merged(word));
+                member.hold(member.record.merged(word));
             }
             if newly {
                 member.status = Status::Left;

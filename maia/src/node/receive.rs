@@ -33,6 +33,10 @@ impl Node {
             Request::Join(entry) => self.receive_join(now, call, caller, &entry),
             Request::Rejoin => self.rejoin(now, call),
             Request::Gossip(table) => self.receive_gossip(now, call, caller, table),
+            Request::Exchange(beats) => self.receive_beats(now, call, caller, &beats),
+            Request::Reconcile { table, wanted } => {
+                self.receive_reconcile(now, call, caller, &table, &wanted);
+            }
             Request::Heartbeat { entry, ask } => {
                 self.receive_heartbeat(now, call, caller, &entry, ask);
             }
@@ -164,7 +168,7 @@ impl Node {
         Ok(())
     }
 
-    fn ask_back(&mut self, now: Instant, id: &NodeId) {
+    pub(super) fn ask_back(&mut self, now: Instant, id: &NodeId) {
         let unconfirmed = self.table.get(id).filter(|member| !member.is_confirmed());
         if let Some(url) = unconfirmed.map(|member| member.url().clone()) {
             self.ask_about(now, url, id);
@@ -229,7 +233,7 @@ impl Node {
         self.reply(call, Reply::Gossip(told.into()));
     }
 
-    fn is_confirmed(&self, id: &NodeId) -> bool {
+    pub(super) fn is_confirmed(&self, id: &NodeId) -> bool {
         self.table.get(id).is_some_and(Member::is_confirmed)
     }
 
