@@ -175,6 +175,8 @@ pub struct Node {
     questions_left: usize,
     /// Members to introduce this node to.
     introductions: VecDeque<NodeId>,
+    /// Hearsay that this round is to ask.
+    to_ask: VecDeque<NodeId>,
     /// Addresses of nodes that were first heard of as suspect or dead: asked, but not entered.
     leads: VecDeque<Url>,
     /// Addresses that more than one id lays claim to.
@@ -276,6 +278,7 @@ impl Node {
             next_sweep: now + config.failure_timeout,
             questions_left: 0,
             introductions: VecDeque::new(),
+            to_ask: VecDeque::new(),
             leads: VecDeque::new(),
             rivals: BTreeMap::new(),
             on_behalf: Vec::new(),
@@ -366,6 +369,11 @@ impl Node {
     /// How many members this node has a row of, itself not counted; hearsay and the dead are.
     pub fn rows(&self) -> usize {
         self.table.len()
+    }
+
+    /// How many members make up the mesh to this node, itself not counted: confirmed, and alive or suspect.
+    pub fn present(&self) -> usize {
+        self.table.count_present()
     }
 
     /// How many of those who are gone it still remembers.

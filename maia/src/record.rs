@@ -282,16 +282,17 @@ impl Record {
 
     /// Whether merging `self` into `held` would change anything.
     pub fn supersedes(&self, held: &Self) -> bool {
-        if self.version == held.version
-            && Arc::ptr_eq(&self.card, &held.card)
-            && match (&self.ext, &held.ext) {
-                (Some(one), Some(other)) => Arc::ptr_eq(one, other),
-                (one, _) => one.is_none(),
-            }
-        {
-            return false;
+        use std::cmp::Ordering::{Equal, Greater, Less};
+        let newer_ext = || match (&self.ext, &held.ext) {
+            (Some(one), Some(other)) => !Arc::ptr_eq(one, other) && one > other,
+            (one, _) => one.is_some(),
+        };
+        let greater_card = || !Arc::ptr_eq(&self.card, &held.card) && self.card > held.card;
+        match self.version.cmp(&held.version) {
+            Greater => true,
+            Equal => greater_card() || newer_ext(),
+            Less => self.version.incarnation == held.version.incarnation && newer_ext(),
         }
-        held.merged(self) != *held
     }
 
     /// Whether the owner said goodbye.

@@ -32,6 +32,8 @@ pub struct Call {
     pub path: &'static str,
     /// The value of [`ASK_HEADER`], where it is wanted.
     pub ask: Option<NodeId>,
+    /// What the body is.
+    pub content_type: &'static str,
     /// JSON, but for [`Endpoint::Exchange`]; empty for a `GET`.
     pub body: Vec<u8>,
 }
@@ -43,6 +45,8 @@ pub struct Response {
     pub status: u16,
     /// The value of `Retry-After`, where there is one.
     pub retry_after: Option<Duration>,
+    /// What the body is.
+    pub content_type: &'static str,
     /// JSON, but for [`Endpoint::Exchange`].
     pub body: Vec<u8>,
 }
@@ -152,7 +156,16 @@ pub fn encode_request(request: &Request) -> Call {
         method: endpoint.method(),
         path: endpoint.path(),
         ask,
+        content_type: content_type(endpoint == Endpoint::Exchange),
         body,
+    }
+}
+
+fn content_type(is_counted: bool) -> &'static str {
+    if is_counted {
+        "application/octet-stream"
+    } else {
+        "application/json"
     }
 }
 
@@ -245,6 +258,7 @@ pub fn encode_reply(reply: &Reply) -> Response {
     Response {
         status,
         retry_after,
+        content_type: content_type(matches!(reply, Reply::Held(_))),
         body,
     }
 }
@@ -252,8 +266,8 @@ pub fn encode_reply(reply: &Reply) -> Response {
 /// Reads the answer to a call of `endpoint`.
 ///
 /// # Errors
-/// [`Failure::Left`] where the node there has left; [`Failure::Unusable`] for every other refusal, and for a body that
-/// is not the answer. Records that cannot be read are put aside in [`Table::spoiled`].
+/// [`Failure::Left`] where the node there has left; [`Failure::Unreachable`] where it is in trouble itself (5xx);
+/// [`Failure::Unusable`] for every other refusal, and for a body that is not the answer. Records that cannot be read are put aside in [`Table::spoiled`].
 pub fn decode_reply(endpoint: Endpoint, status: u16, body: &[u8]) -> Result<Reply, Failure> {
     match status {
         200 => read_reply(endpoint, body).map_err(|invalid| Failure::Unusable(invalid.to_string())),
@@ -261,7 +275,13 @@ pub fn decode_reply(endpoint: Endpoint, status: u16, body: &[u8]) -> Result<Repl
         _ => {
             let detail =
                 from_json::<DetailJson>(body).map_or_else(|_| "".into(), |said| said.detail);
-            Err(Failure::Unusable(format!("status {status} {detail}")))
+            let said = format!("status {status} {detail}");
+            // A node in trouble may do better the next time; one that refuses will refuse again.
+            Err(if status >= 500 {
+                Failure::Unreachable(said)
+            } else {
+                Failure::Unusable(said)
+            })
         }
     }
 }

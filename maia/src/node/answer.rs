@@ -201,6 +201,7 @@ impl Node {
             | Purpose::Farewell => {}
         }
         self.introduce(now);
+        self.ask_more(now);
     }
 
     fn conclude_question(
@@ -266,6 +267,7 @@ impl Node {
         self.introductions = strangers.take(INTRODUCTIONS).cloned().collect();
         self.changed = true;
         self.introduce(now);
+        self.ask_more(now);
     }
 
     /// An exchange brought nothing.
@@ -300,6 +302,7 @@ impl Node {
             _ => {}
         }
         self.introduce(now);
+        self.ask_more(now);
     }
 
     /// Who was meant by an exchange, if that is still the one that is held there, in the same life.

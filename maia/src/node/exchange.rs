@@ -14,8 +14,8 @@ use crate::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// Words that one message hands over; the others follow in the next rounds.
-const WORDS_AT_ONCE: usize = 256;
+/// Words that one message hands over, some 256 kB; the others follow in the next rounds.
+const WORDS_AT_ONCE: usize = 640;
 /// Load figures in one message.
 const LOADS_AT_ONCE: usize = 64;
 /// How often a load figure is passed on by each node that it is news to.
@@ -28,13 +28,14 @@ const LEAP: Duration = Duration::from_secs(60 * 60);
 const PLAINLY: Duration = Duration::from_secs(60);
 
 impl Node {
-    /// Whether a member can be offered the cheap exchange.
+    /// Whether a member can be offered the cheap exchange: it counts rounds, as only ours do.
     pub(super) fn is_offered(&self, now: Instant, member: &Member) -> bool {
-        member.speaks_ours == Some(true) && now >= member.plain_until
+        member.is_ours() && member.record.beat().is_some() && now >= member.plain_until
     }
 
-    /// Stands for all the words that this node goes by.
-    fn fingerprint(&self) -> u64 {
+    /// Stands for all the words that this node goes by: two nodes with the same one hold the same members, but for their
+    /// heartbeats and load figures.
+    pub fn fingerprint(&self) -> u64 {
         self.table.sum().wrapping_add(self.own.record.fingerprint())
     }
 

@@ -249,6 +249,7 @@ impl Node {
                 self.refuse(waiting.call, Refusal::Left);
             }
             self.introductions.clear();
+            self.to_ask.clear();
             self.say_farewell(now);
         }
         self.leaving.push(call);

@@ -175,26 +175,40 @@ impl Node {
 
     /// Asks hearsay, the longest held first, and drops what was held too long; follows a few leads.
     fn ask_hearsay(&mut self, now: Instant) {
-        let mut hearsay: Vec<(Instant, NodeId, Url)> = self
+        let mut hearsay: Vec<(Instant, NodeId)> = self
             .table
             .iter()
             .filter_map(|(id, member)| match member.standing {
                 Standing::Confirmed => None,
-                Standing::Hearsay { since, .. } => Some((since, id.clone(), member.url().clone())),
+                Standing::Hearsay { since, .. } => Some((since, id.clone())),
             })
             .collect();
         hearsay.sort();
-        for (since, id, url) in hearsay {
-            if now.since(since) >= HEARSAY_KEPT {
-                self.table.remove(&id);
-            } else if !self.ask_about(now, url, &id) {
-                break;
-            }
+        let (kept, tired): (Vec<_>, Vec<_>) = hearsay
+            .into_iter()
+            .partition(|(since, _)| now.since(*since) < HEARSAY_KEPT);
+        for (_, id) in tired {
+            self.table.remove(&id);
         }
+        self.to_ask = kept.into_iter().map(|(_, id)| id).collect();
+        self.ask_more(now);
         for _ in 0..LEADS_A_ROUND {
             if let Some(url) = self.leads.pop_front() {
                 self.ask(now, url, None, QUESTIONS_AT_ONCE);
             }
+        }
+    }
+
+    /// Goes on with asking hearsay, as many at a time as may be.
+    pub(super) fn ask_more(&mut self, now: Instant) {
+        while let Some(id) = self.to_ask.front().cloned() {
+            let unconfirmed = self.table.get(&id).filter(|member| !member.is_confirmed());
+            if let Some(url) = unconfirmed.map(|member| member.url().clone()) {
+                if !self.ask_about(now, url, &id) {
+                    return;
+                }
+            }
+            self.to_ask.pop_front();
         }
     }
 
