@@ -207,6 +207,8 @@ pub enum Failure {
     TimedOut,
     /// The place could not be reached at all; says why.
     Unreachable(String),
+    /// The node there answered that it is in trouble itself; says which. It may do better the next time.
+    InTrouble(String),
     /// Something answered, but not what was asked; says what.
     Unusable(String),
     /// The node there answered that it has left.
@@ -219,6 +221,7 @@ impl fmt::Display for Failure {
             Self::Refused => f.write_str("connection refused"),
             Self::TimedOut => f.write_str("no answer in time"),
             Self::Unreachable(why) => write!(f, "cannot be reached: {why}"),
+            Self::InTrouble(what) => write!(f, "in trouble: {what}"),
             Self::Unusable(what) => write!(f, "unusable answer: {what}"),
             Self::Left => f.write_str("it has left the mesh"),
         }

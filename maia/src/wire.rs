@@ -266,7 +266,7 @@ pub fn encode_reply(reply: &Reply) -> Response {
 /// Reads the answer to a call of `endpoint`.
 ///
 /// # Errors
-/// [`Failure::Left`] where the node there has left; [`Failure::Unreachable`] where it is in trouble itself (5xx);
+/// [`Failure::Left`] where the node there has left; [`Failure::InTrouble`] where it is in trouble itself (5xx);
 /// [`Failure::Unusable`] for every other refusal, and for a body that is not the answer. Records that cannot be read are put aside in [`Table::spoiled`].
 pub fn decode_reply(endpoint: Endpoint, status: u16, body: &[u8]) -> Result<Reply, Failure> {
     match status {
@@ -278,7 +278,7 @@ pub fn decode_reply(endpoint: Endpoint, status: u16, body: &[u8]) -> Result<Repl
             let said = format!("status {status} {detail}");
             // A node in trouble may do better the next time; one that refuses will refuse again.
             Err(if status >= 500 {
-                Failure::Unreachable(said)
+                Failure::InTrouble(said)
             } else {
                 Failure::Unusable(said)
             })

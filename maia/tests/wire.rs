@@ -242,7 +242,7 @@ fn a_refusal_says_why_in_its_detail() {
     let in_trouble = decode_reply(Endpoint::Gossip, 503, b"{\"detail\":\"busy\"}");
     assert_eq!(
         in_trouble,
-        Err(Failure::Unreachable("status 503 busy".into()))
+        Err(Failure::InTrouble("status 503 busy".into()))
     );
     for (status, body) in [(200, "{}"), (200, "<html>"), (302, ""), (204, "")] {
         let answer = decode_reply(Endpoint::Gossip, status, body.as_bytes());

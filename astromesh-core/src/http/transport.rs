@@ -101,6 +101,6 @@ fn failure(trouble: &SendError) -> Failure {
             ConnectError::TimedOut { .. } => Failure::TimedOut,
             other => Failure::Unreachable(chain(other)),
         },
-        SendError::Broken { cause, .. } => Failure::Unreachable(chain(&**cause)),
+        SendError::Broken { cause, .. } => Failure::InTrouble(chain(&**cause)),
     }
 }

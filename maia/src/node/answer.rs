@@ -284,7 +284,10 @@ impl Node {
             match failure {
                 Failure::Left => self.mark_left_by_refusal(now, &there),
                 Failure::Refused => self.note_refusal(now, &there),
-                Failure::TimedOut | Failure::Unreachable(_) | Failure::Unusable(_) => {}
+                Failure::TimedOut
+                | Failure::Unreachable(_)
+                | Failure::InTrouble(_)
+                | Failure::Unusable(_) => {}
             }
             if *failure != Failure::Left {
                 self.note_failed_exchange(now, &there);

@@ -19,9 +19,9 @@ const WORDS_AT_ONCE: usize = 640;
 /// Load figures in one message.
 const LOADS_AT_ONCE: usize = 64;
 /// How often a load figure is passed on by each node that it is news to.
-const TIMES_TOLD: u8 = 3;
-/// A load that does not move is told again after so many heartbeat intervals.
-const LOAD_TOLD_AGAIN: u32 = 6;
+const TIMES_TOLD: u8 = 4;
+/// A load that does not move is told again after so many heartbeat intervals, for those whom the news did not reach.
+const LOAD_TOLD_AGAIN: u32 = 48;
 /// A counted heartbeat that rises by more than this at once is not taken from a request.
 const LEAP: Duration = Duration::from_secs(60 * 60);
 /// How long a node that refused the cheap exchange is spoken to plainly.
