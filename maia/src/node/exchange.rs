@@ -212,7 +212,7 @@ impl Node {
                 }
                 Some(_) => words.push(gossip::listed(member, self.leader.as_ref())),
                 None if member.status == Status::Alive => {
-                    words.push(gossip::listed(member, self.leader.as_ref()))
+                    words.push(gossip::listed(member, self.leader.as_ref()));
                 }
                 None => {}
             }
@@ -259,7 +259,10 @@ impl Node {
         table: &Table,
         wanted: &[u32],
     ) {
-        self.counters.skipped_records += table.spoiled.len() as u64;
+        if let Err(refusal) = self.pass_over_spoiled(table) {
+            self.refuse(call, refusal);
+            return;
+        }
         let known = caller.id.as_ref().is_some_and(|id| self.is_confirmed(id));
         self.hear_all(now, &table.entries, Evidence::Pushed, known);
         if let (Some(id), false) = (&caller.id, known) {

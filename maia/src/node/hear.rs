@@ -80,6 +80,9 @@ impl Node {
             self.hear_of_myself(now, record);
         } else if self.table.get(&record.id).is_some() {
             self.hear_again(now, record, evidence);
+            if evidence == Evidence::Fetched && entry.status == Status::Alive {
+                self.confirm_if_same(record);
+            }
         } else {
             self.hear_first(now, entry, evidence, known_sender);
         }
@@ -219,6 +222,21 @@ impl Node {
         self.next_sweep = self.next_sweep.min(now + self.config.failure_timeout);
         if !is_hearsay {
             self.welcome(&record.id);
+        }
+    }
+
+    /// Makes hearsay a member if it is the one, at the same place, that a confirmed node vouches for.
+    fn confirm_if_same(&mut self, word: &Record) {
+        let held = self
+            .table
+            .get(&word.id)
+            .filter(|member| !member.is_confirmed());
+        let is_same = held.is_some_and(|member| {
+            let record = &member.record;
+            record.version >= word.version && record.card.url == word.card.url
+        });
+        if is_same {
+            self.confirm(&word.id);
         }
     }
 

@@ -62,7 +62,7 @@ impl Node {
         (self.own.has_left() && !allowed_after_leaving).then_some(Refusal::Left)
     }
 
-    fn refuse(&mut self, call: CallId, refusal: Refusal) {
+    pub(super) fn refuse(&mut self, call: CallId, refusal: Refusal) {
         self.counters.refused_requests += 1;
         self.reply(call, Reply::Refused(refusal));
     }
@@ -207,19 +207,11 @@ impl Node {
     }
 
     fn receive_gossip(&mut self, now: Instant, call: CallId, caller: &Caller, table: Table) {
-        let Table {
-            entries,
-            mut spoiled,
-        } = table;
-        let vouched = entries
-            .iter()
-            .any(|entry| self.is_confirmed(&entry.record.id));
-        if !spoiled.is_empty() && !vouched {
-            let invalid = spoiled.swap_remove(0);
-            self.refuse(call, Refusal::Invalid(invalid));
+        if let Err(refusal) = self.pass_over_spoiled(&table) {
+            self.refuse(call, refusal);
             return;
         }
-        self.counters.skipped_records += spoiled.len() as u64;
+        let Table { entries, spoiled } = table;
         let known_sender = caller.id.as_ref().is_some_and(|id| self.is_confirmed(id));
         if let ([only], true) = (&entries[..], spoiled.is_empty()) {
             if let Err(invalid) = self.hear_caller(now, caller, only) {
@@ -231,6 +223,24 @@ impl Node {
         }
         let told = gossip::told(self.own_entry(), &self.table, self.leader.as_ref());
         self.reply(call, Reply::Gossip(told.into()));
+    }
+
+    /// Counts the records that could not be read. They spoil the whole table, unless a member that is confirmed stands in
+    /// it: a forged record must not cut this node off from everybody who relays it.
+    pub(super) fn pass_over_spoiled(&mut self, table: &Table) -> Result<(), Refusal> {
+        let vouched = || {
+            table
+                .entries
+                .iter()
+                .any(|entry| self.is_confirmed(&entry.record.id))
+        };
+        match table.spoiled.first() {
+            Some(invalid) if !vouched() => Err(Refusal::Invalid(invalid.clone())),
+            _ => {
+                self.counters.skipped_records += table.spoiled.len() as u64;
+                Ok(())
+            }
+        }
     }
 
     pub(super) fn is_confirmed(&self, id: &NodeId) -> bool {
