@@ -180,7 +180,7 @@ async fn the_transport_says_what_went_wrong() {
         let (url, _) = server(&[answer]).await;
         let failure = exchanged(&url, true, &[]).await.unwrap_err();
         assert!(
-            matches!(&failure, Failure::Unusable(what) if what.contains(named)),
+            matches!(&failure, Failure::Unusable(what) | Failure::InTrouble(what) if what.contains(named)),
             "{answer}: {failure}"
         );
     }

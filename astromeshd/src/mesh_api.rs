@@ -8,6 +8,7 @@ use crate::here::{Here, Mesh, Visitor, node_id};
 use crate::leave;
 use astromesh_core::http::BoxError;
 use hyper::body::Bytes;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Request, StatusCode};
 use maia::message::{Caller, Refusal, Reply, Request as Message, Subject};
 use maia::node::Command;
@@ -57,8 +58,7 @@ where
     B: hyper::body::Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
 {
-    // Tables are the only large bodies and the only costly answers.
-    let is_costly = matches!(endpoint, Endpoint::Gossip | Endpoint::Join);
+    let is_costly = is_large(endpoint) || endpoint == Endpoint::Join;
     let Ok(_permit) = is_costly.then(|| here.gossip.try_acquire()).transpose() else {
         let detail = format!(
             "{} exchanges are under way already",
@@ -82,6 +82,14 @@ where
     }
 }
 
+/// Whether what is said there grows with the mesh.
+fn is_large(endpoint: Endpoint) -> bool {
+    matches!(
+        endpoint,
+        Endpoint::Gossip | Endpoint::Exchange | Endpoint::Reconcile
+    )
+}
+
 /// Reads what is said, or says what is wrong with it.
 async fn message<B>(here: &Here, endpoint: Endpoint, request: Request<B>) -> Result<Message, Answer>
 where
@@ -89,9 +97,10 @@ where
     B::Error: Into<BoxError>,
 {
     let limits = &here.settings.limits;
-    let limit_bytes = match endpoint {
-        Endpoint::Gossip => limits.gossip_body_bytes,
-        _ => limits.body_bytes,
+    let limit_bytes = if is_large(endpoint) {
+        limits.gossip_body_bytes
+    } else {
+        limits.body_bytes
     };
     let ask = match request.headers().get(ASK_HEADER).map(|ask| ask.to_str()) {
         Some(Err(_)) => {
@@ -110,7 +119,11 @@ where
 fn note_address(mesh: &Mesh, visitor: &Visitor, message: &Message) {
     let is_peer = matches!(
         message,
-        Message::Join(_) | Message::Gossip(_) | Message::Heartbeat { .. }
+        Message::Join(_)
+            | Message::Gossip(_)
+            | Message::Exchange(_)
+            | Message::Reconcile { .. }
+            | Message::Heartbeat { .. }
     );
     if !is_peer || visitor.is_on_this_host() {
         return;
@@ -146,6 +159,8 @@ fn written(reply: &Reply) -> Answer {
     let status =
         StatusCode::from_u16(response.status).expect("the codec writes statuses that there are");
     let mut answer = json_bytes(status, response.body);
+    let kind = HeaderValue::from_static(response.content_type);
+    answer.headers_mut().insert(CONTENT_TYPE, kind);
     if let Some(after) = response.retry_after {
         retry_after(&mut answer, after);
     }

@@ -4,9 +4,10 @@
 //! old addresses are tried in every round, for as long as they are remembered.
 
 use crate::address::Url;
+use crate::beats::Listed;
 use crate::config::Limits;
 use crate::id::NodeId;
-use crate::record::Record;
+use crate::record::{Record, id_hash};
 use crate::rng::Rng;
 use crate::time::Instant;
 use std::collections::BTreeMap;
@@ -88,6 +89,22 @@ impl Book {
             departed.refreshed = now;
         }
         blocked
+    }
+
+    /// Takes out of `wanted`, which goes by the hashes of ids, those of whom there is no news: gone, and listed with no
+    /// newer word than their last.
+    pub(crate) fn cross_out_old_news(&self, wanted: &mut BTreeMap<u32, &Listed>) {
+        for (id, departed) in &self.entries {
+            let hash = id_hash(id);
+            let is_old = wanted.get(&hash).is_some_and(|listed| {
+                let record = &departed.record;
+                let same_word = record.fingerprint() as u32 == listed.fingerprint;
+                same_word && (departed.left || record.beat().is_none_or(|beat| listed.beat <= beat))
+            });
+            if is_old {
+                wanted.remove(&hash);
+            }
+        }
     }
 
     /// The last word of `id`, if it is gone.

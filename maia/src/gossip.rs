@@ -45,7 +45,8 @@ pub(crate) fn shown<'a>(own: Entry, table: &'a Table, leader: Option<&'a NodeId>
         .collect()
 }
 
-fn listed(member: &Member, leader: Option<&NodeId>) -> Entry {
+/// One member, as it is handed on.
+pub(crate) fn listed(member: &Member, leader: Option<&NodeId>) -> Entry {
     Entry {
         record: member.record.clone(),
         status: member.status,

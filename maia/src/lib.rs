@@ -53,6 +53,7 @@
 #![deny(missing_docs)]
 
 pub mod address;
+pub mod beats;
 mod book;
 pub mod config;
 mod detector;

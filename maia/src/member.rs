@@ -1,6 +1,7 @@
 //! One belief about one node: its own word, and what this node makes of its silence.
 
 use crate::address::Url;
+use crate::beats::LoadAt;
 use crate::event::Reason;
 use crate::message::Status;
 use crate::record::{Heartbeat, Record};
@@ -44,6 +45,11 @@ pub(crate) enum Doubt {
 pub(crate) struct Member {
     /// The owner's word.
     pub(crate) record: Arc<Record>,
+    /// Stands for that word, but for heartbeat and load.
+    pub(crate) fingerprint: u64,
+    /// The count of rounds at which its load was told, and how often that is still to be passed on.
+    pub(crate) load_beat: u64,
+    pub(crate) load_news: u8,
     pub(crate) standing: Standing,
     pub(crate) status: Status,
     /// Since when it has that status.
@@ -65,6 +71,8 @@ pub(crate) struct Member {
     pub(crate) helpers: usize,
     /// Neither this node nor those it asked could reach it.
     pub(crate) cut_off: bool,
+    /// Until when it is not offered the cheap exchange, for it refused.
+    pub(crate) plain_until: Instant,
     /// Where it is reached although its own URL names no machine: this node's own finding.
     pub(crate) reach: Option<Url>,
 }
@@ -77,6 +85,9 @@ impl Member {
         judged: Instant,
     ) -> Self {
         let mut member = Self {
+            fingerprint: record.fingerprint(),
+            load_beat: record.beat().unwrap_or(0),
+            load_news: 0,
             record,
             standing,
             status: Status::Alive,
@@ -90,6 +101,7 @@ impl Member {
             reason: None,
             speaks_ours: None,
             failures: 0,
+            plain_until: Instant::START,
             helpers: 0,
             cut_off: false,
             reach: None,
@@ -126,12 +138,59 @@ impl Member {
             self.pace = Pace::default();
             self.first_rise = judged;
         }
-        self.record = Arc::new(merged);
+        self.hold(merged);
         if risen {
+            self.load_beat = self.record.beat().unwrap_or(0);
             self.pace.observe(judged, self.record.version.heartbeat);
             self.show_life(now, judged);
         }
         risen
+    }
+
+    /// Holds another word of the owner from now on.
+    pub(crate) fn hold(&mut self, record: Record) {
+        self.fingerprint = record.fingerprint();
+        self.record = Arc::new(record);
+    }
+
+    /// Takes in how many rounds the owner has counted. True if that was a sign of life.
+    pub(crate) fn raise(&mut self, heartbeat: Heartbeat, now: Instant, judged: Instant) -> bool {
+        let risen = heartbeat > self.record.version.heartbeat;
+        if risen {
+            self.record = Arc::new(self.record.with_heartbeat(heartbeat));
+            self.pace.observe(judged, heartbeat);
+            self.show_life(now, judged);
+        }
+        risen
+    }
+
+    /// The heartbeat of that round of its owner's; `None` where it counts none.
+    pub(crate) fn heartbeat_of(&self, beat: u64) -> Option<Heartbeat> {
+        self.record.ext.as_ref()?.rounds?.heartbeat(beat)
+    }
+
+    /// Takes in a load figure, if it is newer than what is held. It is news, then, to be passed on `times` times.
+    pub(crate) fn take_load(&mut self, told: &LoadAt, times: u8) -> bool {
+        let newer = told.beat > self.load_beat;
+        if newer {
+            let mut record = Record::clone(&self.record);
+            let mut card = (*record.card).clone();
+            card.load = told.load;
+            record.card = Arc::new(card);
+            self.record = Arc::new(record);
+            self.load_beat = told.beat;
+            self.load_news = times;
+        }
+        newer
+    }
+
+    /// What it adds to the fingerprint of the whole mesh.
+    pub(crate) fn weight(&self) -> u64 {
+        if self.is_present() {
+            self.fingerprint
+        } else {
+            0
+        }
     }
 
     /// Notes a sign of life.

@@ -1,5 +1,6 @@
-//! What nodes say to each other: six calls, each a request and a reply.
+//! What nodes say to each other: a few calls, each a request and a reply.
 
+use crate::beats::{Beats, Held};
 use crate::error::Invalid;
 use crate::id::NodeId;
 use crate::record::Record;
@@ -91,7 +92,7 @@ pub enum Subject {
 }
 
 /// A call from one node, or from a person, to another.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Request {
     /// `GET /state`: whom do you see?
     State,
@@ -101,6 +102,15 @@ pub enum Request {
     Rejoin,
     /// `POST /gossip`: this is what I hold; what do you?
     Gossip(Table),
+    /// `POST /exchange`: the same between our own nodes, in two bits a member.
+    Exchange(Beats),
+    /// `POST /reconcile`: these words of mine differ from yours; what of those, by the hashes of their ids?
+    Reconcile {
+        /// The caller's words.
+        table: Table,
+        /// The hashes of the ids whose words are wanted.
+        wanted: Vec<u32>,
+    },
     /// `POST /heartbeat`: I am alive; are you? And is `ask`?
     Heartbeat {
         /// The caller.
@@ -115,12 +125,14 @@ pub enum Request {
 }
 
 /// What a node answers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Reply {
     /// To `State`, `Join` and `Rejoin`.
     State(State),
-    /// To `Gossip`.
+    /// To `Gossip` and `Reconcile`.
     Gossip(Table),
+    /// To `Exchange`.
+    Held(Held),
     /// To `Heartbeat`. Older nodes say neither.
     Heartbeat {
         /// The answering node, as of now.
@@ -198,7 +210,7 @@ impl Caller {
 }
 
 /// An answer that arrived.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
     /// Who it says it is (`X-Astromesh-Node-Id`); `None` from an older node.
     pub from: Option<NodeId>,
@@ -215,6 +227,8 @@ pub enum Failure {
     TimedOut,
     /// The place could not be reached at all; says why.
     Unreachable(String),
+    /// The node there answered that it is in trouble itself; says which. It may do better the next time.
+    InTrouble(String),
     /// Something answered, but not what was asked; says what.
     Unusable(String),
     /// The node there answered that it has left.
@@ -227,6 +241,7 @@ impl fmt::Display for Failure {
             Self::Refused => f.write_str("connection refused"),
             Self::TimedOut => f.write_str("no answer in time"),
             Self::Unreachable(why) => write!(f, "cannot be reached: {why}"),
+            Self::InTrouble(what) => write!(f, "in trouble: {what}"),
             Self::Unusable(what) => write!(f, "unusable answer: {what}"),
             Self::Left => f.write_str("it has left the mesh"),
         }

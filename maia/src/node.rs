@@ -6,6 +6,7 @@
 //! own word.
 
 mod answer;
+mod exchange;
 mod exchanges;
 mod hear;
 mod own;
@@ -191,6 +192,8 @@ pub struct Node {
     questions_left: usize,
     /// Members to introduce this node to.
     introductions: VecDeque<NodeId>,
+    /// Hearsay that this round is to ask.
+    to_ask: VecDeque<NodeId>,
     /// Addresses of nodes that were first heard of as suspect or dead: asked, but not entered.
     leads: VecDeque<Url>,
     /// Addresses that more than one id lays claim to.
@@ -259,7 +262,8 @@ impl Node {
             let reason = format!("expected an address that others can call, found {}", me.url);
             return Err(Invalid::new("url", reason));
         }
-        let own = Own::new(me, config.gossip_interval, now, wall)
+        let phase = config.gossip_interval.mul_f64(rng.fraction());
+        let own = Own::new(me, config.gossip_interval, now, wall, now + phase)
             .ok_or_else(|| Invalid::new("wall", "the time of day is past the year 2099"))?;
         let size = own.record.size_bytes();
         if size > config.limits.record_bytes {
@@ -269,7 +273,6 @@ impl Node {
             );
             return Err(Invalid::new("agents", reason));
         }
-        let phase = config.gossip_interval.mul_f64(rng.fraction());
         let seed = |url: &Url| Seed {
             url: url.clone(),
             outcome: None,
@@ -292,6 +295,7 @@ impl Node {
             next_sweep: now + config.failure_timeout,
             questions_left: 0,
             introductions: VecDeque::new(),
+            to_ask: VecDeque::new(),
             leads: VecDeque::new(),
             rivals: BTreeMap::new(),
             on_behalf: Vec::new(),
@@ -382,6 +386,11 @@ impl Node {
     /// How many members this node has a row of, itself not counted; hearsay and the dead are.
     pub fn rows(&self) -> usize {
         self.table.len()
+    }
+
+    /// How many members make up the mesh to this node, itself not counted: confirmed, and alive or suspect.
+    pub fn present(&self) -> usize {
+        self.table.count_present()
     }
 
     /// How many of those who are gone it still remembers.

@@ -213,10 +213,36 @@ pub struct Ext {
     pub draining: bool,
     /// It says that it leads.
     pub leads: bool,
+    /// How its heartbeats count its rounds; older nodes' do not.
+    pub rounds: Option<Rounds>,
     /// The release it runs, where it says so.
     pub version: Option<Name>,
     /// What a newer release says beyond that, as one JSON object with sorted keys: relayed untouched.
     pub more: Option<Arc<str>>,
+}
+
+/// How a node's heartbeats count its gossip rounds: the heartbeat of round `n` is the origin plus `n` intervals. The owner
+/// chooses the origin so that its count is close to everybody else's, which makes the counts cheap to tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rounds {
+    /// The heartbeat of round zero, in milliseconds since 1970.
+    pub origin_millis: u64,
+    /// The time between two rounds, in milliseconds, at least 1.
+    pub interval_millis: u32,
+}
+
+impl Rounds {
+    /// The last round at or before `heartbeat`.
+    pub fn beat(self, heartbeat: Heartbeat) -> u64 {
+        let since = heartbeat.unix_millis().saturating_sub(self.origin_millis);
+        since / u64::from(self.interval_millis.max(1))
+    }
+
+    /// The heartbeat of a round; `None` from the year 2100 on.
+    pub fn heartbeat(self, beat: u64) -> Option<Heartbeat> {
+        let since = beat.checked_mul(u64::from(self.interval_millis))?;
+        Heartbeat::from_unix_millis(self.origin_millis.checked_add(since)?)
+    }
 }
 
 /// One node's word about itself.
@@ -256,16 +282,17 @@ impl Record {
 
     /// Whether merging `self` into `held` would change anything.
     pub fn supersedes(&self, held: &Self) -> bool {
-        if self.version == held.version
-            && Arc::ptr_eq(&self.card, &held.card)
-            && match (&self.ext, &held.ext) {
-                (Some(one), Some(other)) => Arc::ptr_eq(one, other),
-                (one, _) => one.is_none(),
-            }
-        {
-            return false;
+        use std::cmp::Ordering::{Equal, Greater, Less};
+        let newer_ext = || match (&self.ext, &held.ext) {
+            (Some(one), Some(other)) => !Arc::ptr_eq(one, other) && one > other,
+            (one, _) => one.is_some(),
+        };
+        let greater_card = || !Arc::ptr_eq(&self.card, &held.card) && self.card > held.card;
+        match self.version.cmp(&held.version) {
+            Greater => true,
+            Equal => greater_card() || newer_ext(),
+            Less => self.version.incarnation == held.version.incarnation && newer_ext(),
         }
-        held.merged(self) != *held
     }
 
     /// Whether the owner said goodbye.
@@ -283,6 +310,36 @@ impl Record {
     /// Whether the owner says that it leads.
     pub fn says_it_leads(&self) -> bool {
         self.ext.as_ref().is_some_and(|ext| ext.leads)
+    }
+
+    /// How many rounds its owner has counted; `None` for an older node's.
+    pub fn beat(&self) -> Option<u64> {
+        let rounds = self.ext.as_ref()?.rounds?;
+        Some(rounds.beat(self.version.heartbeat))
+    }
+
+    /// Stands for all that the owner said, but for the heartbeat and the load, which change all the time: two records with
+    /// the same fingerprint are, as good as certainly, the same word.
+    pub fn fingerprint(&self) -> u64 {
+        let mut print = Fingerprint::default();
+        print.text(self.id.as_str());
+        print.number(self.version.incarnation.unix_seconds().to_bits());
+        print.text(self.card.name.as_str());
+        print.text(self.card.url.as_str());
+        for labels in [&self.card.services, &self.card.agents] {
+            print.number(labels.len() as u64);
+            labels.iter().for_each(|label| print.text(label.as_str()));
+        }
+        print.number(self.ext.as_ref().map_or(0, |ext| ext.n.saturating_add(1)));
+        print.finish()
+    }
+
+    /// The same word with a later heartbeat and nothing else.
+    #[must_use]
+    pub fn with_heartbeat(&self, heartbeat: Heartbeat) -> Self {
+        let mut record = self.clone();
+        record.version.heartbeat = heartbeat;
+        record
     }
 
     /// Bytes the record takes in a message, at the most.
@@ -303,5 +360,42 @@ impl Record {
             + self.card.url.as_str().len()
             + labels(&self.card.services)
             + labels(&self.card.agents)
+    }
+}
+
+/// Stands for an id, in fewer bytes.
+pub fn id_hash(id: &NodeId) -> u32 {
+    let mut print = Fingerprint::default();
+    print.text(id.as_str());
+    print.finish() as u32
+}
+
+/// A hash that is the same on every machine (FNV-1a, with the bits mixed at the end so that sums of hashes differ too).
+struct Fingerprint(u64);
+
+impl Default for Fingerprint {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Fingerprint {
+    fn bytes(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+
+    fn text(&mut self, text: &str) {
+        self.number(text.len() as u64);
+        self.bytes(text.as_bytes());
+    }
+
+    fn number(&mut self, number: u64) {
+        self.bytes(&number.to_le_bytes());
+    }
+
+    fn finish(&self) -> u64 {
+        crate::rng::Rng::from_seed(self.0).draw()
     }
 }

@@ -22,6 +22,7 @@ pub mod chaos;
 mod network;
 mod older;
 mod process;
+mod scales;
 mod watch;
 mod world;
 
@@ -104,6 +105,17 @@ impl Sim {
     /// How many events happened so far.
     pub fn happened(&self) -> u64 {
         self.world.happened
+    }
+
+    /// Weighs every message from now on, which takes time.
+    pub fn weigh(&mut self) {
+        self.world.bytes = Some(0);
+    }
+
+    /// Bytes that all nodes together sent since [`Sim::weigh`]: bodies as the real encoders write them, with the heads of
+    /// HTTP. Without the feature `wire` the JSON ones are estimated.
+    pub fn bytes(&self) -> u64 {
+        self.world.bytes.unwrap_or(0)
     }
 
     /// Messages sent so far, answers included.

@@ -12,6 +12,9 @@ pub(crate) struct Table {
     by_url: BTreeMap<Url, NodeId>,
     by_name: BTreeMap<Name, NodeId>,
     hearsay: usize,
+    /// How many make up the mesh besides this node, and the sum of their fingerprints.
+    present: usize,
+    sum: u64,
 }
 
 impl Table {
@@ -26,6 +29,24 @@ impl Table {
     /// How many rows are hearsay.
     pub(crate) fn hearsay(&self) -> usize {
         self.hearsay
+    }
+
+    /// How many make up the mesh besides this node.
+    pub(crate) fn count_present(&self) -> usize {
+        self.present
+    }
+
+    /// The sum of the fingerprints of those who make up the mesh besides this node.
+    pub(crate) fn sum(&self) -> u64 {
+        self.sum
+    }
+
+    /// Lets `visit` change heartbeat and load of each member that makes up the mesh, in order of id, and nothing else.
+    pub(crate) fn each_present(&mut self, visit: impl FnMut(&mut Member)) {
+        self.rows
+            .values_mut()
+            .filter(|member| member.is_present())
+            .for_each(visit);
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&NodeId, &Member)> {
@@ -50,12 +71,16 @@ impl Table {
     pub(crate) fn insert(&mut self, member: Member) {
         let id = member.record.id.clone();
         self.remove(&id);
+        self.present += usize::from(member.is_present());
+        self.sum = self.sum.wrapping_add(member.weight());
         self.index(&id, &member);
         self.rows.insert(id, member);
     }
 
     pub(crate) fn remove(&mut self, id: &NodeId) -> Option<Member> {
         let member = self.rows.remove(id)?;
+        self.present -= usize::from(member.is_present());
+        self.sum = self.sum.wrapping_sub(member.weight());
         self.unindex(id, &member);
         Some(member)
     }
@@ -72,13 +97,17 @@ impl Table {
             member.record.card.name.clone(),
             member.is_confirmed(),
         );
+        let (was_present, weighed) = (member.is_present(), member.weight());
         let outcome = change(member);
         let after = (
             member.url(),
             &member.record.card.name,
             member.is_confirmed(),
         );
-        if (&before.0, &before.1, before.2) != after {
+        let moved = (&before.0, &before.1, before.2) != after;
+        self.present = self.present - usize::from(was_present) + usize::from(member.is_present());
+        self.sum = self.sum.wrapping_sub(weighed).wrapping_add(member.weight());
+        if moved {
             let member = self.rows.remove(id)?;
             self.forget_index(id, &before.0, &before.1);
             self.hearsay -= usize::from(!before.2);

@@ -3,12 +3,13 @@
 //! Older nodes (0.40) speak it too, so the shapes are theirs; `ext` is ours, and they drop it.
 
 use crate::address::Url;
+use crate::beats::{Beats, Held};
 use crate::error::Invalid;
 use crate::id::{Label, Name, NodeId};
 use crate::message::{
     Answer, Entry, Failure, Refusal, Reply, Request, State, Status, Subject, Table,
 };
-use crate::record::{Card, Ext, Heartbeat, Incarnation, Load, Record, Version};
+use crate::record::{Card, Ext, Heartbeat, Incarnation, Load, Record, Rounds, Version};
 use serde::de::{Deserializer, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -33,7 +34,9 @@ pub struct Call {
     pub path: &'static str,
     /// The value of [`ASK_HEADER`], where it is wanted.
     pub ask: Option<NodeId>,
-    /// JSON; empty for a `GET`.
+    /// What the body is.
+    pub content_type: &'static str,
+    /// JSON, but for [`Endpoint::Exchange`]; empty for a `GET`.
     pub body: Vec<u8>,
 }
 
@@ -44,11 +47,13 @@ pub struct Response {
     pub status: u16,
     /// The value of `Retry-After`, where there is one.
     pub retry_after: Option<Duration>,
-    /// JSON.
+    /// What the body is.
+    pub content_type: &'static str,
+    /// JSON, but for [`Endpoint::Exchange`].
     pub body: Vec<u8>,
 }
 
-/// The six calls.
+/// The calls: six that older nodes know too, and two between our own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint {
     /// `GET /v1/mesh/state`
@@ -57,6 +62,10 @@ pub enum Endpoint {
     Join,
     /// `POST /v1/mesh/gossip`
     Gossip,
+    /// `POST /v1/mesh/exchange`: not JSON, but [`crate::beats`].
+    Exchange,
+    /// `POST /v1/mesh/reconcile`
+    Reconcile,
     /// `POST /v1/mesh/heartbeat`
     Heartbeat,
     /// `POST /v1/mesh/leave`
@@ -66,10 +75,12 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 8] = [
         Self::State,
         Self::Join,
         Self::Gossip,
+        Self::Exchange,
+        Self::Reconcile,
         Self::Heartbeat,
         Self::Leave,
         Self::Election,
@@ -88,6 +99,8 @@ impl Endpoint {
             Request::State => Self::State,
             Request::Join(_) | Request::Rejoin => Self::Join,
             Request::Gossip(_) => Self::Gossip,
+            Request::Exchange(_) => Self::Exchange,
+            Request::Reconcile { .. } => Self::Reconcile,
             Request::Heartbeat { .. } => Self::Heartbeat,
             Request::Leave(_) => Self::Leave,
             Request::Election => Self::Election,
@@ -100,6 +113,8 @@ impl Endpoint {
             Self::State => "/v1/mesh/state",
             Self::Join => "/v1/mesh/join",
             Self::Gossip => "/v1/mesh/gossip",
+            Self::Exchange => "/v1/mesh/exchange",
+            Self::Reconcile => "/v1/mesh/reconcile",
             Self::Heartbeat => "/v1/mesh/heartbeat",
             Self::Leave => "/v1/mesh/leave",
             Self::Election => "/v1/mesh/election",
@@ -128,6 +143,11 @@ pub fn encode_request(request: &Request) -> Call {
             node_id: id.as_str().into(),
         }),
         Request::Gossip(table) => to_json(&TableJson::from(table)),
+        Request::Exchange(beats) => beats.encode(),
+        Request::Reconcile { table, wanted } => to_json(&ReconcileJson {
+            nodes: entries(table),
+            wanted,
+        }),
         Request::Election => to_json(&BallotJson::default()),
     };
     let ask = match request {
@@ -138,7 +158,16 @@ pub fn encode_request(request: &Request) -> Call {
         method: endpoint.method(),
         path: endpoint.path(),
         ask,
+        content_type: content_type(endpoint == Endpoint::Exchange),
         body,
+    }
+}
+
+fn content_type(is_counted: bool) -> &'static str {
+    if is_counted {
+        "application/octet-stream"
+    } else {
+        "application/json"
     }
 }
 
@@ -159,6 +188,14 @@ pub fn decode_request(
             _ => Request::Join(entry(body)?),
         },
         Endpoint::Gossip => Request::Gossip(table(body)?),
+        Endpoint::Exchange => Request::Exchange(Beats::decode(body, usize::MAX)?),
+        Endpoint::Reconcile => {
+            let LooseReconcile { nodes, wanted } = from_json(body)?;
+            Request::Reconcile {
+                table: sorted_out(nodes),
+                wanted,
+            }
+        }
         Endpoint::Heartbeat => Request::Heartbeat {
             entry: entry(body)?,
             ask: ask
@@ -195,6 +232,7 @@ pub fn encode_reply(reply: &Reply) -> Response {
             version: state.version,
         }),
         Reply::Gossip(table) => to_json(&TableJson::from(table)),
+        Reply::Held(held) => held.encode(),
         Reply::Heartbeat { node, asked } => to_json(&HeartbeatJson {
             status: "ok",
             node: node.as_ref().map(EntryJson::from),
@@ -222,6 +260,7 @@ pub fn encode_reply(reply: &Reply) -> Response {
     Response {
         status,
         retry_after,
+        content_type: content_type(matches!(reply, Reply::Held(_))),
         body,
     }
 }
@@ -229,8 +268,8 @@ pub fn encode_reply(reply: &Reply) -> Response {
 /// Reads the answer to a call of `endpoint`.
 ///
 /// # Errors
-/// [`Failure::Left`] where the node there has left; [`Failure::Unusable`] for every other refusal, and for a body that
-/// is not the answer. Records that cannot be read are put aside in [`Table::spoiled`].
+/// [`Failure::Left`] where the node there has left; [`Failure::InTrouble`] where it is in trouble itself (5xx);
+/// [`Failure::Unusable`] for every other refusal, and for a body that is not the answer. Records that cannot be read are put aside in [`Table::spoiled`].
 pub fn decode_reply(endpoint: Endpoint, status: u16, body: &[u8]) -> Result<Reply, Failure> {
     match status {
         200 => read_reply(endpoint, body).map_err(|invalid| Failure::Unusable(invalid.to_string())),
@@ -238,7 +277,13 @@ pub fn decode_reply(endpoint: Endpoint, status: u16, body: &[u8]) -> Result<Repl
         _ => {
             let detail =
                 from_json::<DetailJson>(body).map_or_else(|_| "".into(), |said| said.detail);
-            Err(Failure::Unusable(format!("status {status} {detail}")))
+            let said = format!("status {status} {detail}");
+            // A node in trouble may do better the next time; one that refuses will refuse again.
+            Err(if status >= 500 {
+                Failure::InTrouble(said)
+            } else {
+                Failure::Unusable(said)
+            })
         }
     }
 }
@@ -269,7 +314,8 @@ fn read_reply(endpoint: Endpoint, body: &[u8]) -> Result<Reply, Invalid> {
                 version: state.version,
             })
         }
-        Endpoint::Gossip => Reply::Gossip(table(body)?),
+        Endpoint::Gossip | Endpoint::Reconcile => Reply::Gossip(table(body)?),
+        Endpoint::Exchange => Reply::Held(Held::decode(body, usize::MAX)?),
         Endpoint::Heartbeat => {
             let answer: HeartbeatAnswer<'_> = from_json(body)?;
             Reply::Heartbeat {
@@ -397,10 +443,22 @@ struct ExtJson {
         deserialize_with = "present",
         skip_serializing_if = "Option::is_none"
     )]
+    rounds: Option<RoundsJson>,
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
     version: Option<String>,
     /// Sorted by key, as serde_json's map is, so that everybody relays the same bytes.
     #[serde(flatten)]
     more: serde_json::Map<String, serde_json::Value>,
+}
+
+#[derive(Deserialize, Serialize)]
+struct RoundsJson {
+    origin: u64,
+    interval: std::num::NonZeroU32,
 }
 
 #[derive(Serialize)]
@@ -412,6 +470,19 @@ struct TableJson<'a> {
 struct LooseTable<'a> {
     #[serde(borrow)]
     nodes: Vec<&'a serde_json::value::RawValue>,
+}
+
+#[derive(Serialize)]
+struct ReconcileJson<'a> {
+    nodes: Vec<EntryJson<'a>>,
+    wanted: &'a [u32],
+}
+
+#[derive(Deserialize)]
+struct LooseReconcile<'a> {
+    #[serde(borrow)]
+    nodes: Vec<&'a serde_json::value::RawValue>,
+    wanted: Vec<u32>,
 }
 
 #[derive(Serialize)]
@@ -588,6 +659,12 @@ impl From<&Ext> for ExtJson {
             left: ext.left,
             draining: ext.draining,
             leads: ext.leads,
+            rounds: ext.rounds.and_then(|rounds| {
+                Some(RoundsJson {
+                    origin: rounds.origin_millis,
+                    interval: std::num::NonZeroU32::new(rounds.interval_millis)?,
+                })
+            }),
             version: ext
                 .version
                 .as_ref()
@@ -618,6 +695,10 @@ impl TryFrom<ExtJson> for Ext {
             left: json.left,
             draining: json.draining,
             leads: json.leads,
+            rounds: json.rounds.map(|rounds| Rounds {
+                origin_millis: rounds.origin,
+                interval_millis: rounds.interval.get(),
+            }),
             more: (!json.more.is_empty()).then(more),
             version: json.version.map(named).transpose()?,
         })

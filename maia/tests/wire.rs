@@ -239,13 +239,12 @@ fn a_refusal_says_why_in_its_detail() {
         unusable,
         Err(Failure::Unusable("status 400 nodes: missing".into()))
     );
-    for (status, body) in [
-        (200, "{}"),
-        (200, "<html>"),
-        (302, ""),
-        (500, "oops"),
-        (204, ""),
-    ] {
+    let in_trouble = decode_reply(Endpoint::Gossip, 503, b"{\"detail\":\"busy\"}");
+    assert_eq!(
+        in_trouble,
+        Err(Failure::InTrouble("status 503 busy".into()))
+    );
+    for (status, body) in [(200, "{}"), (200, "<html>"), (302, ""), (204, "")] {
         let answer = decode_reply(Endpoint::Gossip, status, body.as_bytes());
         assert!(
             matches!(answer, Err(Failure::Unusable(_))),

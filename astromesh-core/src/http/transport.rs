@@ -72,7 +72,7 @@ fn written(from: &NodeId, call: Call) -> Request<super::Body> {
     *request.uri_mut() = hyper::Uri::from_static(call.path);
     let headers = request.headers_mut();
     headers.insert(NODE_ID_HEADER, id(from));
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(call.content_type));
     if let Some(ask) = &call.ask {
         headers.insert(ASK_HEADER, id(ask));
     }
@@ -98,6 +98,6 @@ fn failure(trouble: &SendError) -> Failure {
             ConnectError::TimedOut { .. } => Failure::TimedOut,
             other => Failure::Unreachable(chain(other)),
         },
-        SendError::Broken { cause, .. } => Failure::Unusable(chain(&**cause)),
+        SendError::Broken { cause, .. } => Failure::InTrouble(chain(&**cause)),
     }
 }

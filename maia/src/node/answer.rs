@@ -38,6 +38,10 @@ impl Node {
             return;
         }
         let speaks_ours = answer.from.is_some();
+        let held = match &answer.reply {
+            Reply::Held(held) => Some(held.clone()),
+            _ => None,
+        };
         let (entries, asked, spoiled) = contents(answer.reply);
         self.counters.skipped_records += spoiled as u64;
         let speaker = answer
@@ -52,6 +56,9 @@ impl Node {
             Evidence::Pushed
         };
         self.hear_all(now, &entries, evidence, trusted);
+        if let Some(held) = held {
+            self.take_held(now, &pending.to, &held, trusted && speaks_ours);
+        }
         self.hear_all(now, asked.as_slice(), evidence, trusted);
         let reached = asked.is_some();
         self.conclude(now, &pending, speaker.as_ref(), &entries, reached);
@@ -187,12 +194,14 @@ impl Node {
             }
             Purpose::AskThrough(subject) => self.helper_returned(now, subject, reached),
             Purpose::Gossip
+            | Purpose::Exchange
             | Purpose::LookAt
             | Purpose::Tell
             | Purpose::SayGoodbye
             | Purpose::Farewell => {}
         }
         self.introduce(now);
+        self.ask_more(now);
     }
 
     fn conclude_question(
@@ -258,6 +267,7 @@ impl Node {
         self.introductions = strangers.take(INTRODUCTIONS).cloned().collect();
         self.changed = true;
         self.introduce(now);
+        self.ask_more(now);
     }
 
     /// An exchange brought nothing.
@@ -274,7 +284,10 @@ impl Node {
             match failure {
                 Failure::Left => self.mark_left_by_refusal(now, &there),
                 Failure::Refused => self.note_refusal(now, &there),
-                Failure::TimedOut | Failure::Unreachable(_) | Failure::Unusable(_) => {}
+                Failure::TimedOut
+                | Failure::Unreachable(_)
+                | Failure::InTrouble(_)
+                | Failure::Unusable(_) => {}
             }
             if *failure != Failure::Left {
                 self.note_failed_exchange(now, &there);
@@ -282,6 +295,7 @@ impl Node {
         }
         match &pending.purpose {
             Purpose::Join => self.seed_failed(&pending.to, failure),
+            Purpose::Exchange => self.speak_plainly(now, &pending.to, failure),
             Purpose::Ask(Some(about)) => {
                 self.pass_on(about, None);
                 self.note_no_answer(about);
@@ -291,6 +305,7 @@ impl Node {
             _ => {}
         }
         self.introduce(now);
+        self.ask_more(now);
     }
 
     /// Who was meant by an exchange, if that is still the one that is held there, in the same life.
@@ -351,7 +366,9 @@ fn contents(reply: Reply) -> (Vec<Entry>, Option<Entry>, usize) {
         ),
         Reply::Gossip(table) => (table.entries, None, table.spoiled.len()),
         Reply::Heartbeat { node, asked } => (node.into_iter().collect(), asked, 0),
-        Reply::Leave | Reply::Election(_) | Reply::Refused(_) => (Vec::new(), None, 0),
+        Reply::Held(_) | Reply::Leave | Reply::Election(_) | Reply::Refused(_) => {
+            (Vec::new(), None, 0)
+        }
     }
 }
 

@@ -14,6 +14,8 @@ pub(super) enum Purpose {
     Join,
     /// To tell and be told.
     Gossip,
+    /// The same, cheaply.
+    Exchange,
     /// To see whether somebody is back.
     LookAt,
     /// To hear from whoever is there; the member that is meant, if one is.
@@ -102,7 +104,10 @@ impl Exchanges {
     /// Whether an exchange of gossip with `url` is under way.
     pub(super) fn is_gossiping(&self, url: &Url) -> bool {
         let gossips = |pending: &Pending| {
-            matches!(pending.purpose, Purpose::Gossip | Purpose::LookAt) && pending.to == *url
+            matches!(
+                pending.purpose,
+                Purpose::Gossip | Purpose::Exchange | Purpose::LookAt
+            ) && pending.to == *url
         };
         self.pending.values().any(gossips)
     }

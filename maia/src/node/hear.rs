@@ -80,12 +80,15 @@ impl Node {
             self.hear_of_myself(now, record);
         } else if self.table.get(&record.id).is_some() {
             self.hear_again(now, record, evidence);
+            if evidence == Evidence::Fetched && entry.status == Status::Alive {
+                self.confirm_if_same(now, record);
+            }
         } else {
             self.hear_first(now, entry, evidence, known_sender);
         }
     }
 
-    fn hear_of_myself(&mut self, now: Instant, word: &Record) {
+    pub(super) fn hear_of_myself(&mut self, now: Instant, word: &Record) {
         if self.own.is_misquoted(word) {
             let above = word.version.incarnation;
             self.own.begin_anew(now, above, Some(&mut self.rng));
@@ -227,6 +230,21 @@ impl Node {
         self.changed = true;
         self.next_sweep = self.next_sweep.min(now + self.config.failure_timeout);
         true
+    }
+
+    /// Makes hearsay a member if it is the one, at the same place, that a confirmed node vouches for.
+    fn confirm_if_same(&mut self, now: Instant, word: &Record) {
+        let held = self
+            .table
+            .get(&word.id)
+            .filter(|member| !member.is_confirmed());
+        let is_same = held.is_some_and(|member| {
+            let record = &member.record;
+            record.version >= word.version && record.card.url == word.card.url
+        });
+        if is_same {
+            self.confirm(now, &word.id);
+        }
     }
 
     /// Makes hearsay a member, and says so.
@@ -441,7 +459,7 @@ impl Node {
         let judged = self.detector.judged(now);
         let departed = self.table.update(id, |member| {
             if let Some(word) = word {
-                member.record = Arc::new(member.record.merged(word));
+                member.hold(member.record.merged(word));
             }
             if newly {
                 member.status = Status::Left;

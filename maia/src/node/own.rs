@@ -6,8 +6,9 @@
 //! a new incarnation begins.
 
 use super::Identity;
+use crate::beats::LoadAt;
 use crate::id::{Label, NodeId};
-use crate::record::{Card, Ext, Heartbeat, Incarnation, Load, Record, Version};
+use crate::record::{Card, Ext, Heartbeat, Incarnation, Load, Record, Rounds, Version};
 use crate::rng::Rng;
 use crate::time::{Instant, Wall};
 use std::sync::Arc;
@@ -15,6 +16,9 @@ use std::time::Duration;
 
 /// How far the heartbeat may be from the time of day.
 const DRIFT: Duration = Duration::from_secs(10);
+
+/// How far its count may be from that of the mesh before it is begun anew.
+const OUT_OF_STEP: u64 = 3;
 
 #[derive(Debug)]
 pub(super) struct Own {
@@ -25,18 +29,30 @@ pub(super) struct Own {
     services: Vec<Label>,
     agents: Vec<Label>,
     tick: Duration,
-    /// The first round of this incarnation, and the heartbeat of that round.
-    epoch: Instant,
-    zero_millis: u64,
-    /// Rounds up to now.
+    /// When the next round is due.
+    next_round: Instant,
+    /// How heartbeats count rounds, and the count.
+    rounds: Rounds,
     beats: u64,
+    /// A round of this incarnation, and its count.
+    epoch: Instant,
+    epoch_beat: u64,
     /// The time of day as it last came in, and when.
     wall: Wall,
     wall_at: Instant,
+    /// The load as others were last told, and how often it is still to be passed on.
+    pub(super) told_load: LoadAt,
+    pub(super) load_news: u8,
 }
 
 impl Own {
-    pub(super) fn new(me: Identity, tick: Duration, now: Instant, wall: Wall) -> Option<Self> {
+    pub(super) fn new(
+        me: Identity,
+        tick: Duration,
+        now: Instant,
+        wall: Wall,
+        next_round: Instant,
+    ) -> Option<Self> {
         let card = Card {
             name: me.name,
             url: me.url,
@@ -45,33 +61,46 @@ impl Own {
             load: Load::default(),
         };
         let ext = Ext {
-            n: 1,
             version: me.version,
             ..Ext::default()
         };
-        let version = Version {
-            incarnation: Incarnation::default().next(wall)?,
-            heartbeat: Heartbeat::from_unix_millis(wall.unix_millis())?,
-        };
         let record = Record {
             id: me.id,
-            version,
+            version: Version::default(),
             card: Arc::new(card.clone()),
-            ext: Some(Arc::new(ext.clone())),
+            ext: None,
         };
-        Some(Self {
+        Incarnation::default().next(wall)?;
+        let tick_millis = u32::try_from(tick.as_millis()).unwrap_or(u32::MAX).max(1);
+        let mut own = Self {
             record: Arc::new(record),
             services: card.services.clone(),
             agents: card.agents.clone(),
             card,
             ext,
-            tick,
-            epoch: now,
-            zero_millis: wall.unix_millis(),
+            tick: Duration::from_millis(u64::from(tick_millis)),
+            next_round,
+            rounds: Rounds {
+                origin_millis: 0,
+                interval_millis: tick_millis,
+            },
             beats: 0,
+            epoch: now,
+            epoch_beat: 0,
             wall,
             wall_at: now,
-        })
+            told_load: LoadAt {
+                load: Load::default(),
+                beat: 0,
+            },
+            load_news: 0,
+        };
+        own.begin_anew(now, Incarnation::default(), None);
+        Some(own)
+    }
+
+    pub(super) fn tick(&self) -> Duration {
+        self.tick
     }
 
     pub(super) fn id(&self) -> &NodeId {
@@ -96,20 +125,60 @@ impl Own {
     }
 
     /// A sign of life: one beat for every round that has gone by, and one at the least.
-    pub(super) fn beat(&mut self, now: Instant) {
-        if self.beats == 0 {
-            // By the monotonic clock, for the time of day may have been set since the incarnation began.
-            let since = u64::try_from(now.since(self.epoch).as_millis()).unwrap_or(0);
-            self.zero_millis = self.zero_millis.saturating_add(since);
-            self.epoch = now;
-        }
-        let rounds = 1 + now.since(self.epoch).as_nanos() / self.tick.as_nanos().max(1);
-        self.beats = (self.beats + 1).max(u64::try_from(rounds).unwrap_or(u64::MAX));
+    pub(super) fn beat(&mut self, now: Instant, next_round: Instant) {
+        self.next_round = next_round;
+        let rounds = now.since(self.epoch).as_nanos() / self.tick.as_nanos().max(1);
+        let due = self
+            .epoch_beat
+            .saturating_add(u64::try_from(rounds).unwrap_or(u64::MAX));
+        self.beats = (self.beats + 1).max(due);
         let due = self.due_millis();
         if due.abs_diff(self.wall_now(now)) > DRIFT.as_millis() as u64 {
             self.begin_anew(now, Incarnation::default(), None);
         } else {
             self.write(due);
+        }
+    }
+
+    /// A heartbeat that it has not written yet: what somebody claims who has counted more rounds of it than it has itself.
+    pub(super) fn impossible_heartbeat(&self) -> Heartbeat {
+        let next = self.record.version.heartbeat.unix_millis() + 1;
+        Heartbeat::from_unix_millis(next).unwrap_or_default()
+    }
+
+    /// How many rounds it has counted.
+    pub(super) fn beats(&self) -> u64 {
+        self.beats
+    }
+
+    /// Counts on from `highest`, where the mesh is, if its own count is far behind that. True if that is news.
+    pub(super) fn fall_in_step(&mut self, highest: u64) -> bool {
+        let behind = highest.saturating_sub(self.beats);
+        let shift = behind.saturating_mul(self.tick.as_millis() as u64);
+        let Some(origin_millis) = self.rounds.origin_millis.checked_sub(shift) else {
+            return false;
+        };
+        if behind < OUT_OF_STEP {
+            return false;
+        }
+        self.beats += behind;
+        self.epoch_beat += behind;
+        self.told_load.beat += behind;
+        self.rounds.origin_millis = origin_millis;
+        self.write_ext();
+        true
+    }
+
+    /// Tells its load to the others, if that moved enough, or was last told `rounds` rounds ago. It is passed on `times`
+    /// times.
+    pub(super) fn tell_load(&mut self, rounds: u64, times: u8) {
+        let (now, told) = (self.card.load, self.told_load);
+        if moved(&told.load, &now) || self.beats.saturating_sub(told.beat) >= rounds {
+            self.told_load = LoadAt {
+                load: now,
+                beat: self.beats,
+            };
+            self.load_news = times;
         }
     }
 
@@ -165,7 +234,8 @@ impl Own {
             return word.version.incarnation > own.version.incarnation;
         }
         let card_is_wrong = word.version.heartbeat > own.version.heartbeat
-            || word.version.heartbeat == own.version.heartbeat && word.card != own.card;
+            || word.version.heartbeat == own.version.heartbeat
+                && !same_but_for_load(&word.card, &own.card);
         let ext_is_wrong = match (&word.ext, &own.ext) {
             (Some(word), Some(own)) => word.n > own.n || word.n == own.n && word != own,
             _ => false,
@@ -189,12 +259,19 @@ impl Own {
         };
         record.version.heartbeat = Heartbeat::default();
         self.record = Arc::new(record);
-        self.epoch = now;
-        self.zero_millis = wall;
-        self.beats = 0;
+        self.count_from(now, wall);
         self.ext.n = 0;
         self.write(wall);
         self.write_ext();
+    }
+
+    /// Counts on so that the next round's heartbeat is the time of day at which it is due.
+    fn count_from(&mut self, now: Instant, wall: u64) {
+        let until_due = u64::try_from(self.next_round.since(now).as_millis()).unwrap_or(0);
+        self.epoch = self.next_round.max(now);
+        self.epoch_beat = self.beats + 1;
+        let counted = self.epoch_beat.saturating_mul(self.tick.as_millis() as u64);
+        self.rounds.origin_millis = (wall + until_due).saturating_sub(counted);
     }
 
     /// The time of day, as far as the last tick told.
@@ -204,10 +281,8 @@ impl Own {
     }
 
     fn due_millis(&self) -> u64 {
-        let intervals = u128::from(self.beats.saturating_sub(1));
-        let elapsed = self.tick.as_nanos().saturating_mul(intervals) / 1_000_000;
-        self.zero_millis
-            .saturating_add(u64::try_from(elapsed).unwrap_or(u64::MAX))
+        let counted = self.beats.saturating_mul(self.tick.as_millis() as u64);
+        self.rounds.origin_millis.saturating_add(counted)
     }
 
     /// On its way out a node offers nothing, which older nodes understand too.
@@ -241,6 +316,7 @@ impl Own {
     /// Writes the part that only our nodes know.
     fn write_ext(&mut self) {
         self.ext.n += 1;
+        self.ext.rounds = Some(self.rounds);
         let mut record = Record::clone(&self.record);
         record.ext = Some(Arc::new(self.ext.clone()));
         self.record = Arc::new(record);
@@ -251,4 +327,23 @@ impl Own {
 fn fresh_id(rng: &mut Rng) -> NodeId {
     let text = format!("{:016x}{:016x}", rng.draw(), rng.draw());
     NodeId::new(&text).expect("hexadecimal digits make an id")
+}
+
+/// The load may be told later than the heartbeat that it came with.
+fn same_but_for_load(one: &Card, other: &Card) -> bool {
+    let load = one.load;
+    Card {
+        load,
+        ..other.clone()
+    } == *one
+}
+
+/// Whether a load differs enough to be worth telling: by a request and a tenth of them, or by five points.
+fn moved(told: &Load, now: &Load) -> bool {
+    let requests = told.active_requests().abs_diff(now.active_requests());
+    let enough = (told.active_requests() / 10).max(1);
+    let points = |one: f64, other: f64| (one - other).abs() >= 5.0;
+    requests >= enough
+        || points(told.cpu_percent(), now.cpu_percent())
+        || points(told.memory_percent(), now.memory_percent())
 }

@@ -33,6 +33,10 @@ impl Node {
             Request::Join(entry) => self.receive_join(now, call, caller, &entry),
             Request::Rejoin => self.rejoin(now, call),
             Request::Gossip(table) => self.receive_gossip(now, call, caller, table),
+            Request::Exchange(beats) => self.receive_beats(now, call, caller, &beats),
+            Request::Reconcile { table, wanted } => {
+                self.receive_reconcile(now, call, caller, &table, &wanted);
+            }
             Request::Heartbeat { entry, ask } => {
                 self.receive_heartbeat(now, call, caller, &entry, ask);
             }
@@ -58,7 +62,7 @@ impl Node {
         (self.own.has_left() && !allowed_after_leaving).then_some(Refusal::Left)
     }
 
-    fn refuse(&mut self, call: CallId, refusal: Refusal) {
+    pub(super) fn refuse(&mut self, call: CallId, refusal: Refusal) {
         self.counters.refused_requests += 1;
         self.reply(call, Reply::Refused(refusal));
     }
@@ -164,7 +168,7 @@ impl Node {
         Ok(())
     }
 
-    fn ask_back(&mut self, now: Instant, id: &NodeId) {
+    pub(super) fn ask_back(&mut self, now: Instant, id: &NodeId) {
         let unconfirmed = self.table.get(id).filter(|member| !member.is_confirmed());
         if let Some(url) = unconfirmed.map(|member| member.url().clone()) {
             self.ask_about(now, url, id);
@@ -203,19 +207,11 @@ impl Node {
     }
 
     fn receive_gossip(&mut self, now: Instant, call: CallId, caller: &Caller, table: Table) {
-        let Table {
-            entries,
-            mut spoiled,
-        } = table;
-        let vouched = entries
-            .iter()
-            .any(|entry| self.is_confirmed(&entry.record.id));
-        if !spoiled.is_empty() && !vouched {
-            let invalid = spoiled.swap_remove(0);
-            self.refuse(call, Refusal::Invalid(invalid));
+        if let Err(refusal) = self.pass_over_spoiled(&table) {
+            self.refuse(call, refusal);
             return;
         }
-        self.counters.skipped_records += spoiled.len() as u64;
+        let Table { entries, spoiled } = table;
         let known_sender = caller.id.as_ref().is_some_and(|id| self.is_confirmed(id));
         if let ([only], true) = (&entries[..], spoiled.is_empty()) {
             if let Err(invalid) = self.hear_caller(now, caller, only) {
@@ -229,7 +225,25 @@ impl Node {
         self.reply(call, Reply::Gossip(told.into()));
     }
 
-    fn is_confirmed(&self, id: &NodeId) -> bool {
+    /// Counts the records that could not be read. They spoil the whole table, unless a member that is confirmed stands in
+    /// it: a forged record must not cut this node off from everybody who relays it.
+    pub(super) fn pass_over_spoiled(&mut self, table: &Table) -> Result<(), Refusal> {
+        let vouched = || {
+            table
+                .entries
+                .iter()
+                .any(|entry| self.is_confirmed(&entry.record.id))
+        };
+        match table.spoiled.first() {
+            Some(invalid) if !vouched() => Err(Refusal::Invalid(invalid.clone())),
+            _ => {
+                self.counters.skipped_records += table.spoiled.len() as u64;
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn is_confirmed(&self, id: &NodeId) -> bool {
         self.table.get(id).is_some_and(Member::is_confirmed)
     }
 
@@ -245,6 +259,7 @@ impl Node {
                 self.refuse(waiting.call, Refusal::Left);
             }
             self.introductions.clear();
+            self.to_ask.clear();
             self.say_farewell(now);
         }
         self.leaving.push(call);

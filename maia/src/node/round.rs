@@ -104,8 +104,10 @@ impl Node {
 
     /// One round: a heartbeat, news for a few members, a look at those who are gone, questions for hearsay.
     fn round(&mut self, now: Instant) {
-        self.next_round = next_after(self.next_round, self.config.gossip_interval, now);
-        self.own.beat(now);
+        self.next_round = next_after(self.next_round, self.own.tick(), now);
+        self.own.beat(now, self.next_round);
+        self.fall_in_step();
+        self.tell_load();
         self.changed = true;
         self.questions_left = SILENT_A_ROUND;
         self.book.prune(now, &self.config.limits);
@@ -123,17 +125,32 @@ impl Node {
         let peers = gossip::peers(&self.table, fanout, &mut self.rng, |member| {
             !exchanges.is_gossiping(member.url())
         });
-        let urls: Vec<Url> = peers
+        let peers: Vec<(Url, bool)> = peers
             .iter()
             .filter_map(|id| self.table.get(id))
-            .map(|member| member.url().clone())
+            .map(|member| (member.url().clone(), self.is_offered(now, member)))
             .collect();
-        for url in urls {
-            self.gossip_with(now, url, Purpose::Gossip);
+        for (url, is_offered) in peers {
+            if is_offered {
+                self.send_beats(now, url);
+            } else {
+                self.gossip_with(now, url, Purpose::Gossip);
+            }
         }
     }
 
-    fn gossip_with(&mut self, now: Instant, url: Url, purpose: Purpose) {
+    /// Counts on from where the mesh is, so that all counts are close to each other and cheap to tell.
+    fn fall_in_step(&mut self) {
+        let counts = self
+            .table
+            .present()
+            .filter(|member| member.status == Status::Alive);
+        if let Some(highest) = counts.filter_map(|member| member.record.beat()).max() {
+            self.own.fall_in_step(highest);
+        }
+    }
+
+    pub(super) fn gossip_with(&mut self, now: Instant, url: Url, purpose: Purpose) {
         let told = gossip::told(self.own_entry(), &self.table, self.leader.as_ref());
         let request = Request::Gossip(told.into());
         self.send(now, url, request, purpose, self.config.exchange_timeout);
@@ -159,26 +176,40 @@ impl Node {
 
     /// Asks hearsay, the longest held first, and drops what was held too long; follows a few leads.
     fn ask_hearsay(&mut self, now: Instant) {
-        let mut hearsay: Vec<(Instant, NodeId, Url)> = self
+        let mut hearsay: Vec<(Instant, NodeId)> = self
             .table
             .iter()
             .filter_map(|(id, member)| match member.standing {
                 Standing::Confirmed => None,
-                Standing::Hearsay { since, .. } => Some((since, id.clone(), member.url().clone())),
+                Standing::Hearsay { since, .. } => Some((since, id.clone())),
             })
             .collect();
         hearsay.sort();
-        for (since, id, url) in hearsay {
-            if now.since(since) >= HEARSAY_KEPT {
-                self.table.remove(&id);
-            } else if !self.ask_about(now, url, &id) {
-                break;
-            }
+        let (kept, tired): (Vec<_>, Vec<_>) = hearsay
+            .into_iter()
+            .partition(|(since, _)| now.since(*since) < HEARSAY_KEPT);
+        for (_, id) in tired {
+            self.table.remove(&id);
         }
+        self.to_ask = kept.into_iter().map(|(_, id)| id).collect();
+        self.ask_more(now);
         for _ in 0..LEADS_A_ROUND {
             if let Some(url) = self.leads.pop_front() {
                 self.ask(now, url, None, QUESTIONS_AT_ONCE);
             }
+        }
+    }
+
+    /// Goes on with asking hearsay, as many at a time as may be.
+    pub(super) fn ask_more(&mut self, now: Instant) {
+        while let Some(id) = self.to_ask.front().cloned() {
+            let unconfirmed = self.table.get(&id).filter(|member| !member.is_confirmed());
+            if let Some(url) = unconfirmed.map(|member| member.url().clone()) {
+                if !self.ask_about(now, url, &id) {
+                    return;
+                }
+            }
+            self.to_ask.pop_front();
         }
     }
 

@@ -6,8 +6,9 @@
 use super::process::Process;
 use super::world::WALL_AT_START;
 use crate::address::Url;
+use crate::error::Invalid;
 use crate::id::{Name, NodeId};
-use crate::message::{Answer, Entry, Reply, Request, State, Status, Subject};
+use crate::message::{Answer, Entry, Refusal, Reply, Request, State, Status, Subject};
 use crate::node::{CallId, ExchangeId, Input, Output};
 use crate::record::{Card, Heartbeat, Incarnation, Load, Record, Version};
 use crate::rng::Rng;
@@ -209,6 +210,10 @@ impl OlderNode {
                 Reply::Leave
             }
             Request::Leave(Subject::Myself) | Request::Rejoin => Reply::Leave,
+            Request::Exchange(_) | Request::Reconcile { .. } => {
+                let unknown = Invalid::new("path", "not found");
+                Reply::Refused(Refusal::Invalid(unknown))
+            }
             Request::Election => {
                 self.elect();
                 Reply::Election(self.leader.clone())

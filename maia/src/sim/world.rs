@@ -2,6 +2,7 @@
 
 use super::network::Network;
 use super::process::Process;
+use super::scales;
 use super::watch::Watch;
 use crate::address::{Host, Url};
 use crate::config::Config;
@@ -47,6 +48,8 @@ pub(super) struct World {
     pub(super) trace: u64,
     pub(super) messages: u64,
     pub(super) happened: u64,
+    /// Bytes sent, where they are counted.
+    pub(super) bytes: Option<u64>,
     pub(super) watch: Option<Watch>,
 }
 
@@ -148,6 +151,7 @@ impl World {
             trace: 0xcbf2_9ce4_8422_2325,
             messages: 0,
             happened: 0,
+            bytes: None,
             watch: None,
         }
     }
@@ -406,6 +410,9 @@ impl World {
         );
         assert!(!to.is_unspecified(), "a node called {to}, which is nowhere");
         self.messages += 1;
+        if let Some(bytes) = &mut self.bytes {
+            *bytes += scales::request_bytes(request) as u64;
+        }
         let start = self.machines[place].starts;
         let back = Return::To {
             machine: place,
@@ -445,6 +452,9 @@ impl World {
                 self.outside.insert(ticket, Some(reply));
             }
             Some(back @ Return::To { machine, .. }) => {
+                if let Some(bytes) = &mut self.bytes {
+                    *bytes += scales::reply_bytes(&reply) as u64;
+                }
                 let answer = match reply {
                     Reply::Refused(Refusal::Left) => Err(Failure::Left),
                     Reply::Refused(refusal) => Err(Failure::Unusable(refusal.to_string())),
