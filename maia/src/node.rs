@@ -2,15 +2,17 @@
 //!
 //! One idea runs through it: only the owner writes its record, every node judges silence for itself, and an answer that
 //! we fetched is evidence where a thing pushed to us is a reason to ask. This file is the face; `round` does what is due,
-//! `receive` answers calls, `answer` takes answers in, `hear` weighs what is said of others, and `own` keeps this node's
-//! own word.
+//! `receive` answers calls, `answer` takes answers in, `hear` weighs what is said of others (`rivals` where two claim one
+//! address, `fate` what becomes of each), `exchange` is the cheap way to say it, and `own` keeps this node's own word.
 
 mod answer;
 mod exchange;
 mod exchanges;
+mod fate;
 mod hear;
 mod own;
 mod receive;
+mod rivals;
 mod round;
 
 use crate::address::Url;
@@ -30,6 +32,7 @@ use crate::time::{Instant, Wall};
 use crate::view::{Counters, SeedView, Seen, View};
 use exchanges::{Exchanges, Purpose};
 use own::Own;
+use rivals::Rivals;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -224,15 +227,6 @@ struct Seed {
     node: Option<NodeId>,
 }
 
-/// What is known of an address that more than one id lays claim to.
-#[derive(Debug)]
-struct Rivals {
-    /// Who last made way there.
-    displaced: Option<NodeId>,
-    /// When whoever is there was last asked.
-    asked: Instant,
-}
-
 /// A call that waits for a member to be asked.
 #[derive(Debug)]
 struct OnBehalf {
@@ -240,9 +234,6 @@ struct OnBehalf {
     subject: NodeId,
     until: Instant,
 }
-
-/// Addresses with rival ids that are kept in mind at the most.
-const MOST_RIVALS: usize = 256;
 
 impl Node {
     /// A node about to join, at `now` and at the time of day `wall`. Whatever it draws at random it draws from `rng`.

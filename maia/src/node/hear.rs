@@ -1,11 +1,10 @@
 //! Weighs what is said of others: what came pushed is a reason to ask, what we fetched is evidence.
 
-use super::{MOST_RIVALS, Node, Rivals};
+use super::Node;
 use crate::address::Url;
 use crate::error::Invalid;
 use crate::event::{Event, Reason};
-use crate::id::NodeId;
-use crate::member::{Doubt, Inquiry, Member, Standing};
+use crate::member::{Member, Standing};
 use crate::message::{Entry, Status};
 use crate::record::Record;
 use crate::time::Instant;
@@ -28,9 +27,6 @@ const LEAP_MILLIS: u64 = 60 * 60 * 1_000;
 
 /// Addresses that are asked without being entered, at the most.
 const MOST_LEADS: usize = 256;
-
-/// The hearsay that does not answer so often in a row is gone.
-const PATIENCE_WITH_HEARSAY: u8 = 2;
 
 impl Node {
     /// Whether `record` is one that this node could take at all.
@@ -143,33 +139,6 @@ impl Node {
         }
     }
 
-    /// Notes that a member gave a sign of life, which ends every doubt about it.
-    pub(super) fn note_life(&mut self, now: Instant, id: &NodeId) {
-        let was = self.table.get(id).map(|member| member.status);
-        if !matches!(was, Some(Status::Suspect | Status::Dead | Status::Left)) {
-            return;
-        }
-        let doubted = self.table.update(id, |member| {
-            let after = now.since(member.since);
-            member.status = Status::Alive;
-            member.since = now;
-            member.doubt = None;
-            let reason = member.reason.take().unwrap_or(Reason::Silence);
-            (member.record.card.name.clone(), after, reason)
-        });
-        self.book.cross_out(id);
-        self.changed = true;
-        self.next_sweep = now;
-        if let Some((name, after, reason)) = doubted {
-            self.report(Event::Recovered {
-                id: id.clone(),
-                name,
-                after,
-                reason,
-            });
-        }
-    }
-
     fn hear_first(&mut self, now: Instant, entry: &Entry, evidence: Evidence, known_sender: bool) {
         let record = &entry.record;
         if self.book.blocks(record, now) {
@@ -247,36 +216,6 @@ impl Node {
         }
     }
 
-    /// Makes hearsay a member, and says so.
-    pub(super) fn confirm(&mut self, now: Instant, id: &NodeId) {
-        let newly = self.table.update(id, |member| {
-            let newly = !member.is_confirmed();
-            member.standing = Standing::Confirmed;
-            newly
-        });
-        if newly == Some(true) {
-            self.changed = true;
-            self.welcome(now, id, Reason::Answered);
-        }
-    }
-
-    fn welcome(&mut self, now: Instant, id: &NodeId, reason: Reason) {
-        let judged = self.detector.judged(now);
-        self.book.cross_out(id);
-        if let Some(member) = self.table.get(id) {
-            let card = &member.record.card;
-            let (name, url) = (card.name.clone(), member.url().clone());
-            let known = judged.since(member.first_rise);
-            self.report(Event::Joined {
-                id: id.clone(),
-                name,
-                url,
-                known,
-                reason,
-            });
-        }
-    }
-
     /// Whether a stranger may bring one more unknown id now.
     fn spend_stranger(&mut self, now: Instant) -> bool {
         let limits = &self.config.limits;
@@ -314,309 +253,11 @@ impl Node {
         latest.is_some_and(|(_, id)| self.table.remove(&id).is_some())
     }
 
-    /// Whether `record`'s owner may be entered at its address. One that is held by another must make way: at once where
-    /// the holder is suspect or gone; else the address is asked, once a round, and who answers there stays.
-    fn may_take_address(&mut self, now: Instant, record: &Record) -> bool {
-        let url = &record.card.url;
-        let Some(holder) = self
-            .table
-            .holder(url)
-            .filter(|holder| **holder != record.id)
-            .cloned()
-        else {
-            return true;
-        };
-        let held_firmly = self
-            .table
-            .get(&holder)
-            .is_some_and(|member| member.status == Status::Alive);
-        if !held_firmly {
-            self.replace(now, &holder, &record.id, url);
-            return true;
-        }
-        let asked_lately = |rivals: &Rivals| now.since(rivals.asked) < self.config.gossip_interval;
-        if !self.rivals.get(url).is_some_and(asked_lately)
-            && self.ask_about(now, url.clone(), &holder)
-        {
-            let displaced = self
-                .rivals
-                .get(url)
-                .and_then(|rivals| rivals.displaced.clone());
-            self.note_rivals(now, url, displaced);
-        }
-        false
-    }
-
-    /// Notes that more than one id lays claim to `url`. Returns who had been displaced there before.
-    fn note_rivals(
-        &mut self,
-        now: Instant,
-        url: &Url,
-        displaced: Option<NodeId>,
-    ) -> Option<NodeId> {
-        let rivals = Rivals {
-            displaced,
-            asked: now,
-        };
-        let before = self.rivals.insert(url.clone(), rivals);
-        if self.rivals.len() > MOST_RIVALS {
-            self.rivals.pop_first();
-        }
-        before.and_then(|rivals| rivals.displaced)
-    }
-
-    /// Notes that `id` answers at `url`: whoever else was thought to be there makes way.
-    pub(super) fn settle(&mut self, now: Instant, url: &Url, id: &NodeId) {
-        if let Some(holder) = self
-            .table
-            .holder(url)
-            .filter(|holder| *holder != id)
-            .cloned()
-        {
-            self.replace(now, &holder, id, url);
-        }
-    }
-
-    fn replace(&mut self, now: Instant, holder: &NodeId, by: &NodeId, url: &Url) {
-        let Some(gone) = self.table.remove(holder) else {
-            return;
-        };
-        self.changed = true;
-        if !gone.is_confirmed() {
-            return;
-        }
-        let left = gone.status == Status::Left;
-        let name = gone.record.card.name.clone();
-        self.book
-            .remember(gone.record, url.clone(), left, now, &self.config.limits);
-        let known = self.detector.judged(now).since(gone.first_rise);
-        let displaced_before = self.note_rivals(now, url, Some(holder.clone()));
-        let (url, one, other) = (url.clone(), holder.clone(), by.clone());
-        self.report(if displaced_before.as_ref() == Some(by) {
-            Event::Conflict { url, one, other }
-        } else {
-            Event::Replaced {
-                id: one,
-                name,
-                known,
-                by: other,
-                url,
-            }
-        });
-    }
-
-    /// Where a node of the same name is held at another address, that one is asked at once: it may have moved.
-    fn ask_namesake(&mut self, now: Instant, record: &Record) {
-        let Some(namesake) = self.table.namesake(&record.card.name).cloned() else {
-            return;
-        };
-        let Some(url) = self
-            .table
-            .get(&namesake)
-            .filter(|m| m.is_present())
-            .map(|m| m.url().clone())
-        else {
-            return;
-        };
-        if url != record.card.url {
-            self.table.update(&namesake, |member| {
-                member.doubt = Some(Doubt::NameElsewhere);
-            });
-            self.ask_about(now, url, &namesake);
-        }
-    }
-
-    /// Asks a member whether it left, as somebody says.
-    pub(super) fn ask_whether_it_left(
-        &mut self,
-        now: Instant,
-        id: &NodeId,
-        word: Option<Arc<Record>>,
-    ) {
-        let url = self.table.update(id, |member| {
-            let keeps_word =
-                word.is_none() && matches!(member.doubt, Some(Doubt::SaidToLeave(Some(_))));
-            if !keeps_word {
-                member.doubt = Some(Doubt::SaidToLeave(word));
-            }
-            member.url().clone()
-        });
-        if let Some(url) = url {
-            self.ask_about(now, url, id);
-        }
-    }
-
-    /// Takes for a fact that a member left; `word` is its own on that, where there is one.
-    pub(super) fn mark_left(&mut self, now: Instant, id: &NodeId, word: Option<&Arc<Record>>) {
-        let Some(member) = self.table.get(id) else {
-            return;
-        };
-        if !member.is_confirmed() {
-            self.table.remove(id);
-            return;
-        }
-        let newly = member.status != Status::Left;
-        let judged = self.detector.judged(now);
-        let departed = self.table.update(id, |member| {
-            if let Some(word) = word {
-                member.hold(member.record.merged(word));
-            }
-            if newly {
-                member.status = Status::Left;
-                member.since = now;
-            }
-            member.doubt = None;
-            let reason = match member.record.has_left() {
-                true => Reason::Goodbye,
-                false => Reason::Departure,
-            };
-            member.reason = Some(reason);
-            let known = judged.since(member.first_rise);
-            (
-                Arc::clone(&member.record),
-                member.url().clone(),
-                known,
-                reason,
-            )
-        });
-        let Some((record, url, known, reason)) = departed else {
-            return;
-        };
-        let name = record.card.name.clone();
-        // Without its own word on it, it may be alive all the same: then any newer word brings it back.
-        let left = record.has_left();
-        self.book
-            .remember(record, url, left, now, &self.config.limits);
-        self.changed = true;
-        self.next_sweep = self.next_sweep.min(now + self.config.forget_after);
-        if newly {
-            let id = id.clone();
-            self.report(Event::Left {
-                id,
-                name,
-                known,
-                reason,
-            });
-        }
-    }
-
-    /// Takes note that an exchange with whoever is at `url` failed because nobody listens there.
-    pub(super) fn note_refusal(&mut self, now: Instant, id: &NodeId) {
-        match self.table.get(id).and_then(|member| member.doubt.clone()) {
-            Some(Doubt::SaidToLeave(word)) => self.mark_left(now, id, word.as_ref()),
-            Some(Doubt::NameElsewhere) => self.suspect(now, id, Reason::Refusal),
-            None => {}
-        }
-    }
-
-    pub(super) fn suspect(&mut self, now: Instant, id: &NodeId, reason: Reason) {
-        let judged = self.detector.judged(now);
-        let suspected = self.table.update(id, |member| {
-            let newly = member.status == Status::Alive;
-            if newly {
-                member.status = Status::Suspect;
-                member.since = now;
-                member.reason = Some(reason);
-            }
-            member.doubt = None;
-            (newly && member.is_confirmed())
-                .then(|| (member.record.card.name.clone(), member.silent(judged)))
-        });
-        if let Some(Some((name, silent))) = suspected {
-            self.changed = true;
-            self.next_sweep = now;
-            self.report(Event::Suspected {
-                id: id.clone(),
-                name,
-                silent,
-                reason,
-            });
-        }
-    }
-
-    pub(super) fn pronounce_dead(&mut self, now: Instant, id: &NodeId) {
-        let judged = self.detector.judged(now);
-        let Some(member) = self.table.get(id) else {
-            return;
-        };
-        if !member.is_confirmed() {
-            self.table.remove(id);
-            return;
-        }
-        let silent = member.silent(judged);
-        let reason = member.reason.unwrap_or(Reason::Silence);
-        let (record, url) = (Arc::clone(&member.record), member.url().clone());
-        let name = record.card.name.clone();
-        self.table.update(id, |member| {
-            member.status = Status::Dead;
-            member.since = now;
-        });
-        self.book
-            .remember(record, url, false, now, &self.config.limits);
-        self.changed = true;
-        let id = id.clone();
-        self.report(Event::Died {
-            id,
-            name,
-            silent,
-            reason,
-        });
-    }
-
-    pub(super) fn forget(&mut self, now: Instant, id: &NodeId, reason: Reason) {
-        if let Some(member) = self.table.remove(id) {
-            self.changed = true;
-            let name = member.record.card.name.clone();
-            self.report(Event::Forgotten {
-                id: id.clone(),
-                name,
-                gone: now.since(member.since),
-                reason,
-            });
-        }
-    }
-
-    /// Forgets a dead member, and no other, because its owner told this node to.
-    pub(super) fn dismiss(&mut self, now: Instant, id: &NodeId) {
-        if self.status(id) == Some(Status::Dead) {
-            self.forget(now, id, Reason::Dismissal);
-        }
-    }
-
-    /// Takes note that hearsay did not answer.
-    pub(super) fn note_no_answer(&mut self, id: &NodeId) {
-        let tired = self.table.update(id, |member| match &mut member.standing {
-            Standing::Confirmed => false,
-            Standing::Hearsay { failures, .. } => {
-                *failures += 1;
-                *failures >= PATIENCE_WITH_HEARSAY
-            }
-        });
-        if tired == Some(true) {
-            self.table.remove(id);
-            self.changed = true;
-        }
-    }
-
     /// Remembers an address to be asked in one of the next rounds.
     fn follow_lead(&mut self, url: &Url) {
         if self.leads.len() < MOST_LEADS && !self.leads.contains(url) {
             self.leads.push_back(url.clone());
         }
-    }
-
-    /// Nobody who was asked could reach a member: it has no more time to be heard of, and where exchanges with it fail it
-    /// is sent nothing.
-    pub(super) fn give_up_asking(&mut self, now: Instant, id: &NodeId) {
-        let cut_off = self.table.update(id, |member| {
-            if matches!(member.inquiry, Inquiry::Direct | Inquiry::ThroughOthers) {
-                member.inquiry = Inquiry::Over;
-            }
-            member.cut_off = member.failures > 0;
-            member.cut_off
-        });
-        self.changed |= cut_off == Some(true);
-        self.next_sweep = now;
     }
 }
 
