@@ -16,6 +16,9 @@ struct Options {
     /// minutes to go on for (10)
     #[argh(option, default = "10.0")]
     minutes: f64,
+    /// stop after so many seeds, if that is sooner
+    #[argh(option, default = "u64::MAX")]
+    runs: u64,
     /// one seed to run again, instead of one after the other
     #[argh(option)]
     seed: Option<u64>,
@@ -74,6 +77,9 @@ fn run_until(end: Instant, options: &Options) -> Total {
             scope.spawn(|| {
                 while Instant::now() < end {
                     let seed = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    if seed - options.from >= options.runs {
+                        return;
+                    }
                     let outcome = chaos::run(seed, nodes(seed), options.events);
                     let mut total = total.lock().expect("no run panics while it is added");
                     total.add(outcome);
