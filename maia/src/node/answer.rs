@@ -2,7 +2,7 @@
 
 use super::exchanges::{Pending, Purpose};
 use super::hear::Evidence;
-use super::round::INTRODUCTIONS;
+use super::questions::INTRODUCTIONS;
 use super::{ExchangeId, Node};
 use crate::address::Url;
 use crate::event::Event;
