@@ -3,10 +3,6 @@
 //! A gateway, two workers and an inference node, each a real daemon with an HTTP port of its own on 127.0.0.1. They find
 //! each other; requests for an agent go through the gateway to whichever worker is less busy; with `--chaos` one worker is
 //! killed hard, and one sees how the others notice, do without it, and take it back.
-#![expect(
-    clippy::print_stdout,
-    reason = "telling the story is what an example is for"
-)]
 
 use argh::FromArgs;
 use astromesh_core::api::{RunAnswer, RunRequest};
@@ -17,11 +13,21 @@ use astromeshd::{Daemon, StartError};
 use maia::address::Url;
 use maia::message::Status;
 use std::error::Error;
+use std::io::Write;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
+
+/// Prints a line; whoever closed the other end has heard enough.
+macro_rules! say {
+    ($($words:tt)*) => {
+        if writeln!(std::io::stdout(), $($words)*).is_err() {
+            std::process::exit(0);
+        }
+    };
+}
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -67,7 +73,7 @@ async fn main() -> ExitCode {
             return complain("local_cluster: --workers: expected at least 1, found 0", 2);
         }
         Ok(Parsed::Say(text)) => {
-            println!("{text}");
+            say!("{text}");
             return ExitCode::SUCCESS;
         }
         Err(error) => return complain(&error.to_string(), 2),
@@ -92,11 +98,11 @@ async fn tell(options: &Options) -> Outcome<()> {
     match end {
         Some(end) => sleep(end.saturating_duration_since(Instant::now())).await,
         None => {
-            println!("\nRunning until Ctrl-C.");
+            say!("\nRunning until Ctrl-C.");
             tokio::signal::ctrl_c().await?;
         }
     }
-    println!("\nEverybody leaves, the gateway last.");
+    say!("\nEverybody leaves, the gateway last.");
     cluster.stop().await;
     Ok(())
 }
@@ -110,7 +116,7 @@ struct Cluster {
 
 impl Cluster {
     async fn start(options: &Options) -> Outcome<Self> {
-        println!(
+        say!(
             "Starting a gateway, {} worker(s) and an inference node on 127.0.0.1",
             options.workers
         );
@@ -134,7 +140,7 @@ impl Cluster {
         let wanted = port.unwrap_or(USUAL_PORT);
         match Daemon::start(self.settings("gateway", "gateway", wanted)?).await {
             Err(StartError::Listen { .. }) if port.is_none() => {
-                println!(
+                say!(
                     "  port {USUAL_PORT} is taken, so the gateway takes a free one (--port chooses)"
                 );
                 Ok(Daemon::start(self.settings("gateway", "gateway", 0)?).await?)
@@ -181,7 +187,7 @@ impl Cluster {
 
     fn show_members(&self) {
         for node in &self.nodes {
-            println!("  {:<10} {}", node.name(), node.url());
+            say!("  {:<10} {}", node.name(), node.url());
         }
     }
 
@@ -195,17 +201,15 @@ impl Cluster {
             sleep(Duration::from_millis(20)).await;
         }
         let (nodes, took) = (self.nodes.len(), start.elapsed().as_secs_f64());
-        println!(
-            "\nAll {nodes} nodes see each other alive, {took:.1} s after the last one started."
-        );
+        say!("\nAll {nodes} nodes see each other alive, {took:.1} s after the last one started.");
         Ok(())
     }
 
     async fn send_requests(&self, count: usize) -> Outcome<()> {
-        println!("\nRequests for the agent \"echo\", sent to the gateway, which does not run it:");
+        say!("\nRequests for the agent \"echo\", sent to the gateway, which does not run it:");
         for number in 1..=count {
             let answer = self.ask(&format!("hello {number}")).await?;
-            println!("  {:?} was answered by {}", answer.answer, answer.node);
+            say!("  {:?} was answered by {}", answer.answer, answer.node);
         }
         Ok(())
     }
@@ -228,21 +232,19 @@ impl Cluster {
     async fn kill_a_worker(&mut self) -> Outcome<()> {
         let worker = self.nodes.remove(1);
         let (name, url) = (worker.name().to_owned(), worker.url());
-        println!(
-            "\nKilling {name} without a word (suspect after 3 s, dead after 6 s in this run):"
-        );
+        say!("\nKilling {name} without a word (suspect after 3 s, dead after 6 s in this run):");
         worker.kill().await;
         let killed = Instant::now();
         for status in [Status::Suspect, Status::Dead] {
             let asked = self.requests_until(&url, status).await?;
             let after = killed.elapsed().as_secs_f64();
-            println!(
+            say!(
                 "  {after:4.1} s  the gateway calls it {status}; {asked} requests meanwhile, all answered"
             );
         }
         self.start_node("worker", &name, url.port()).await?;
         let returned = Instant::now();
-        println!(
+        say!(
             "  {:4.1} s  {name} is started again at its old address",
             killed.elapsed().as_secs_f64()
         );
@@ -252,7 +254,7 @@ impl Cluster {
                 return Err(format!("{name} got no request within 30 s after its return").into());
             }
         }
-        println!(
+        say!(
             "  {name} answers requests again, {:.1} s after its start",
             returned.elapsed().as_secs_f64()
         );
@@ -282,11 +284,11 @@ impl Cluster {
 
     fn say_what_to_try(&self) {
         let url = self.gateway().url();
-        println!("\nTry, in another terminal:");
-        println!("  cargo run -q --release -p astromeshctl -- mesh status --url {url}");
-        println!("  cargo run -q --release -p astromeshctl -- mesh nodes --url {url}");
-        println!("  cargo run -q --release -p astromeshctl -- run echo \"hello\" --url {url}");
-        println!("  curl {url}/v1/mesh/state");
+        say!("\nTry, in another terminal:");
+        say!("  cargo run -q --release -p astromeshctl -- mesh status --url {url}");
+        say!("  cargo run -q --release -p astromeshctl -- mesh nodes --url {url}");
+        say!("  cargo run -q --release -p astromeshctl -- run echo \"hello\" --url {url}");
+        say!("  curl {url}/v1/mesh/state");
     }
 
     async fn stop(mut self) {

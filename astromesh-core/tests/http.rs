@@ -253,3 +253,33 @@ async fn the_client_tells_the_troubles_apart() {
         .unwrap();
     assert_eq!(answer["a"], 1);
 }
+
+/// Nobody may ever ask for that place again: what it was sent must not pin its connection.
+#[tokio::test]
+async fn a_connection_to_a_place_that_is_not_asked_again_is_closed() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let forgotten = Url::new(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+    let closed = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        assert!(stream.read(&mut [0; 1_024]).await.unwrap() > 0);
+        stream.write_all(ok("one").as_bytes()).await.unwrap();
+        while stream.read(&mut [0; 1_024]).await.unwrap() > 0 {}
+    });
+    let pool = Pool::new(PoolSettings {
+        idle_timeout: Duration::from_millis(50),
+        ..PoolSettings::new(Reach::Anywhere)
+    });
+    let answer = pool.send(&forgotten, post("x")).await.unwrap();
+    assert_eq!(read_bounded(answer.into_body(), 100).await.unwrap(), "one");
+    let others = async {
+        while !closed.is_finished() {
+            let (url, _) = server(&[&ok("other")]).await;
+            let answer = pool.send(&url, post("x")).await.unwrap();
+            read_bounded(answer.into_body(), 100).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), others)
+        .await
+        .unwrap();
+}

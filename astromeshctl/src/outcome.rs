@@ -174,7 +174,7 @@ pub enum Failure {
     },
     /// The node takes part in no mesh.
     #[error(
-        "the mesh is off on the node at {url}; mesh.enabled in its runtime.yaml or ASTROMESH_MESH_ENABLED=true turns it on"
+        "the mesh is off on the node at {url}; spec.mesh.enabled in its runtime.yaml or ASTROMESH_MESH_ENABLED=true turns it on"
     )]
     MeshOff {
         /// Which node.

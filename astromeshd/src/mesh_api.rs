@@ -4,7 +4,7 @@ use crate::agents::read;
 use crate::answer::{
     Answer, json_bytes, mesh_off, not_found, retry_after, trouble, unavailable, wrong_method,
 };
-use crate::here::{Here, Mesh, Visitor, node_id};
+use crate::here::{Here, Mesh, Phase, Visitor, node_id};
 use crate::leave;
 use astromesh_core::http::BoxError;
 use hyper::body::Bytes;
@@ -58,6 +58,9 @@ where
     B: hyper::body::Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
 {
+    if here.phase() == Phase::Left && is_refused_after_leaving(endpoint) {
+        return written(&Reply::Refused(Refusal::Left));
+    }
     let is_costly = is_large(endpoint) || endpoint == Endpoint::Join;
     let Ok(_permit) = is_costly.then(|| here.gossip.try_acquire()).transpose() else {
         let detail = format!(
@@ -82,12 +85,14 @@ where
     }
 }
 
-/// Whether what is said there grows with the mesh.
+/// Whether whole tables are said there.
 fn is_large(endpoint: Endpoint) -> bool {
-    matches!(
-        endpoint,
-        Endpoint::Gossip | Endpoint::Exchange | Endpoint::Reconcile
-    )
+    matches!(endpoint, Endpoint::Gossip | Endpoint::Reconcile)
+}
+
+/// Whether a node that left says no to it, whatever it says.
+fn is_refused_after_leaving(endpoint: Endpoint) -> bool {
+    !matches!(endpoint, Endpoint::State | Endpoint::Leave | Endpoint::Join)
 }
 
 /// Reads what is said, or says what is wrong with it.

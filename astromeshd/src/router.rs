@@ -67,12 +67,13 @@ impl Origin {
     /// What the headers say, as far as they are to be believed: hops are taken from members, and where there is no mesh
     /// from anybody, for two nodes that list each other must not pass a request to and fro.
     pub(crate) fn of(here: &Here, headers: &HeaderMap) -> Self {
-        let Some(hops) = headers
-            .get(HOPS_HEADER)
-            .and_then(|hops| hops.to_str().ok()?.parse().ok())
-        else {
+        let said = headers.get(HOPS_HEADER).and_then(|hops| hops.to_str().ok());
+        let is_number = |hops: &&str| !hops.is_empty() && hops.bytes().all(|b| b.is_ascii_digit());
+        let Some(hops) = said.filter(is_number) else {
             return Self::Client;
         };
+        // A number too great to be held is past any bound.
+        let hops = hops.parse().unwrap_or(u32::MAX);
         let is_member = here
             .view()
             .is_none_or(|view| here.sender(&view, headers).is_some());

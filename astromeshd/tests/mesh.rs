@@ -164,6 +164,7 @@ async fn what_another_node_passes_on_is_run_here_or_not_at_all() {
         ("3", member_id, 404),
         ("4", member_id, 508),
         ("4", "a-stranger", 200),
+        ("99999999999", member_id, 508),
         ("many", member_id, 200),
         ("0", member_id, 200),
     ] {

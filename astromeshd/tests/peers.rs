@@ -7,6 +7,8 @@ use astromesh_core::api::AgentList;
 use astromeshd::Daemon;
 use hyper::HeaderMap;
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use support::{alone, folder_with_agent, get, post_with, ran, run, settings_in};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -208,4 +210,53 @@ async fn read_until(stream: &mut TcpStream, seen: &mut String, end: &str) {
         assert!(read > 0, "closed after {seen:?}");
         seen.push_str(std::str::from_utf8(&buffer[..read]).unwrap());
     }
+}
+
+/// A 404 of an agent that ran is its answer: it is not run again elsewhere.
+#[tokio::test]
+async fn a_404_that_an_agent_itself_gave_is_an_answer() {
+    let runs = Arc::new(AtomicUsize::new(0));
+    let server = refusing_agent(Arc::clone(&runs)).await;
+    let agent = format!("http: {{url: \"http://{server}/\"}}");
+    let folder = folder_with_agent("picky", &agent);
+    let one = Daemon::start(settings_in(&folder, "one", ""))
+        .await
+        .unwrap();
+    let other = Daemon::start(settings_in(&folder, "other", ""))
+        .await
+        .unwrap();
+    let gateway = gateway(&[("one", &one), ("other", &other)]).await;
+    let answer = run(&gateway, "picky", "anything").await;
+    assert_eq!(answer.status, 404);
+    assert_eq!(runs.load(Ordering::Relaxed), 1);
+}
+
+/// What a client breaks off is the client's fault, also where another node would have run it.
+#[tokio::test]
+async fn a_body_that_the_client_breaks_is_400_and_blames_nobody_else() {
+    let worker = with_agent("worker", "echo").await;
+    let gateway = gateway(&[("worker", &worker)]).await;
+    let mut stream = TcpStream::connect(gateway.address()).await.unwrap();
+    let head =
+        "POST /v1/agents/echo/run HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut seen = String::new();
+    read_until(&mut stream, &mut seen, "\r\n\r\n").await;
+    assert!(seen.starts_with("HTTP/1.1 400"), "{seen}");
+}
+
+async fn refusing_agent(runs: Arc<AtomicUsize>) -> std::net::SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            runs.fetch_add(1, Ordering::Relaxed);
+            let mut seen = String::new();
+            read_until(&mut stream, &mut seen, "anything").await;
+            let answer =
+                "HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}";
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    address
 }

@@ -365,7 +365,7 @@ fn sorted_out(nodes: Vec<&serde_json::value::RawValue>) -> Table {
 
 fn from_json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Invalid> {
     let mut json = serde_json::Deserializer::from_slice(body);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+    let Object(value) = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let field = match error.path().to_string() {
             path if path == "." || path == "?" => "body".to_owned(),
             path => path,
@@ -394,7 +394,7 @@ struct EntryJson<'a> {
     services: Vec<Cow<'a, str>>,
     #[serde(borrow, default)]
     agents: Vec<Cow<'a, str>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     load: LoadJson,
     #[serde(default)]
     leader: bool,
@@ -440,7 +440,7 @@ struct ExtJson {
     leads: bool,
     #[serde(
         default,
-        deserialize_with = "present",
+        deserialize_with = "present_object",
         skip_serializing_if = "Option::is_none"
     )]
     rounds: Option<RoundsJson>,
@@ -543,6 +543,41 @@ struct LeaderJson<'a> {
 struct DetailJson<'a> {
     #[serde(borrow)]
     detail: Cow<'a, str>,
+}
+
+/// A JSON object and nothing else: what is derived would take a list of its fields, too.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(value: D) -> Result<Self, D::Error> {
+        struct Fields<T>(std::marker::PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> serde::de::Visitor<'de> for Fields<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, fields: A) -> Result<T, A::Error> {
+                T::deserialize(serde::de::value::MapAccessDeserializer::new(fields))
+            }
+        }
+
+        value
+            .deserialize_map(Fields(std::marker::PhantomData))
+            .map(Self)
+    }
+}
+
+fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(value: D) -> Result<T, D::Error> {
+    Object::deserialize(value).map(|Object(fields)| fields)
+}
+
+fn present_object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    value: D,
+) -> Result<Option<T>, D::Error> {
+    object(value).map(Some)
 }
 
 /// Takes what is there and refuses `null`, which `Option` alone would take for absent.

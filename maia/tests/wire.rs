@@ -167,7 +167,16 @@ fn every_bad_body_is_answered_by_the_name_of_its_field() {
             }),
             "body",
         ),
+        (record(|b| b["load"] = json!([1, 2, 3])), "load"),
+        (
+            record(|b| b["ext"] = json!({"n": 1, "rounds": [1, 2]})),
+            "ext",
+        ),
         (json!([]), "body"),
+        (
+            json!(["a", "a", "http://a:1", [], [], {}, false, 1, 2, "alive"]),
+            "body",
+        ),
         (json!("self"), "body"),
     ];
     for (body, field) in cases {

@@ -32,6 +32,8 @@ pub struct PoolSettings {
     pub idle_timeout: Duration,
     /// How many unused connections are kept to one place. 256.
     pub idle_connections: usize,
+    /// How many unused connections are kept to all places together. 1,024.
+    pub idle_in_all: usize,
 }
 
 impl PoolSettings {
@@ -42,6 +44,7 @@ impl PoolSettings {
             connect_timeout: Duration::from_secs(1),
             idle_timeout: Duration::from_secs(30),
             idle_connections: 256,
+            idle_in_all: 1_024,
         }
     }
 }
@@ -81,6 +84,8 @@ type Sender = http1::SendRequest<Body>;
 struct Shared {
     settings: PoolSettings,
     idle: Mutex<HashMap<Url, Vec<Idle>>>,
+    /// When the places were last gone through.
+    swept: Mutex<Option<Instant>>,
     /// The tasks that move the bytes; dropped with the pool, and the connections with them.
     connections: Mutex<JoinSet<()>>,
 }
@@ -98,6 +103,7 @@ impl Pool {
             shared: Arc::new(Shared {
                 settings,
                 idle: Mutex::default(),
+                swept: Mutex::default(),
                 connections: Mutex::default(),
             }),
         }
@@ -233,11 +239,30 @@ impl Shared {
 
     fn put_back(&self, url: Url, sender: Sender) {
         let mut idle = self.idle();
-        let kept = idle.entry(url).or_default();
-        if kept.len() < self.settings.idle_connections {
-            let since = Instant::now();
-            kept.push(Idle { sender, since });
+        let since = Instant::now();
+        self.sweep(&mut idle, since);
+        let in_all: usize = idle.values().map(Vec::len).sum();
+        let to_one = idle.get(&url).map_or(0, Vec::len);
+        if to_one < self.settings.idle_connections && in_all < self.settings.idle_in_all {
+            idle.entry(url).or_default().push(Idle { sender, since });
         }
+    }
+
+    /// Drops what was not used for too long, wherever it leads: nobody may ask for that place again.
+    fn sweep(&self, idle: &mut HashMap<Url, Vec<Idle>>, now: Instant) {
+        const PAUSE: Duration = Duration::from_secs(1);
+        let mut swept = self.swept.lock().unwrap_or_else(PoisonError::into_inner);
+        if swept.is_some_and(|swept| now.duration_since(swept) < PAUSE) {
+            return;
+        }
+        *swept = Some(now);
+        idle.retain(|_, kept| {
+            kept.retain(|one| {
+                now.duration_since(one.since) <= self.settings.idle_timeout
+                    && !one.sender.is_closed()
+            });
+            !kept.is_empty()
+        });
     }
 }
 

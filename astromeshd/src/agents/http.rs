@@ -60,8 +60,8 @@ impl Server {
             trouble(StatusCode::BAD_GATEWAY, detail)
         };
         match timeout(PATIENCE, around.listed.send(&self.url, request)).await {
-            Ok(Ok(response)) if response.status().is_redirection() => bad_gateway(format!(
-                "answered {}, and redirects are not followed",
+            Ok(Ok(response)) if is_no_answer(response.status()) => bad_gateway(format!(
+                "answered {}, which is no answer; redirects are not followed",
                 response.status()
             )),
             Ok(Ok(response)) if is_answer(&response) => {
@@ -85,6 +85,11 @@ impl Server {
             }
         }
     }
+}
+
+/// Whether a status says that the answer is elsewhere, or yet to come, or is none that there is.
+fn is_no_answer(status: StatusCode) -> bool {
+    status.is_redirection() || status.is_informational() || status.as_u16() >= 600
 }
 
 /// Whether this is a whole answer, rather than a refusal or a stream.

@@ -68,6 +68,10 @@ pub(super) async fn forward(
             Forwarded::Answered(held(answer, in_hand), began.elapsed())
         }
         Ok(Err(SendError::NotSent { request, cause })) => Forwarded::NotSent(request, cause),
+        Ok(Err(error @ SendError::Broken { .. })) if is_clients_fault(&error) => {
+            log::debug!("{}", chain(&error));
+            Forwarded::Unknown(trouble(StatusCode::BAD_REQUEST, "the body broke off"))
+        }
         Ok(Err(error @ SendError::Broken { .. })) => {
             log::warn!("{}", chain(&error));
             Forwarded::Unknown(trouble(
@@ -83,6 +87,16 @@ pub(super) async fn forward(
             Forwarded::Unknown(trouble(StatusCode::GATEWAY_TIMEOUT, detail))
         }
     }
+}
+
+/// Whether what broke was the request's own body, on its way from the client.
+fn is_clients_fault(error: &SendError) -> bool {
+    let SendError::Broken { cause, .. } = error else {
+        return false;
+    };
+    cause
+        .downcast_ref::<hyper::Error>()
+        .is_some_and(hyper::Error::is_user)
 }
 
 /// `answer`, whose request is in flight until its last byte is gone.

@@ -5,6 +5,8 @@
 
 use super::forward::{Forwarded, InHand, forward};
 use super::{Job, Routed};
+use crate::answer::Answer;
+use astromesh_core::api::ROUTED_TO_HEADER;
 use astromesh_core::http::{Body, BoxError};
 use astromesh_core::settings::{Peer, Service};
 use hyper::body::{Bytes, Frame};
@@ -52,7 +54,7 @@ impl Job<'_> {
             let in_hand = InHand::new(self.here, &counter);
             let attempts = attempt as u32 + 1;
             match forward(&self.here.listed, &peer.url, request, in_hand).await {
-                Forwarded::Answered(answer, waited) if answer.status() == StatusCode::NOT_FOUND => {
+                Forwarded::Answered(answer, waited) if lacks_the_agent(&answer) => {
                     not_found = Some(self.by(peer.name.as_str(), answer, attempts, waited));
                 }
                 Forwarded::Answered(answer, waited) => {
@@ -72,6 +74,11 @@ impl Job<'_> {
             None => self.nobody_has_it(),
         }
     }
+}
+
+/// Whether a peer has no such agent: a 404 of an agent that ran says who ran it.
+fn lacks_the_agent(answer: &Answer) -> bool {
+    answer.status() == StatusCode::NOT_FOUND && !answer.headers().contains_key(ROUTED_TO_HEADER)
 }
 
 /// A body that can be sent more than once.

@@ -134,6 +134,6 @@ pub enum Output {
     },
     /// Something happened that people may want to know.
     Report(Event),
-    /// The mesh looks different now: [`Node::view`] shows how.
+    /// The mesh looks different now: [`Node::view`](super::Node::view) shows how.
     Changed,
 }
