@@ -161,6 +161,7 @@ impl Pool {
     /// The connection to `url` that was used last, if it is still good.
     fn checkout(&self, url: &Url) -> Option<Sender> {
         let mut idle = self.shared.idle();
+        self.shared.sweep(&mut idle, Instant::now());
         let kept = idle.get_mut(url)?;
         let mut found = None;
         while let Some(Idle { sender, since }) = kept.pop() {
@@ -240,7 +241,6 @@ impl Shared {
     fn put_back(&self, url: Url, sender: Sender) {
         let mut idle = self.idle();
         let since = Instant::now();
-        self.sweep(&mut idle, since);
         let in_all: usize = idle.values().map(Vec::len).sum();
         let to_one = idle.get(&url).map_or(0, Vec::len);
         if to_one < self.settings.idle_connections && in_all < self.settings.idle_in_all {
