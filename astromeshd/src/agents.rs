@@ -28,7 +28,10 @@ const ECHO: &str = "echo";
 
 /// What this node can run.
 #[derive(Debug, Default)]
-pub(crate) struct Agents(BTreeMap<Label, Runner>);
+pub(crate) struct Agents {
+    runners: BTreeMap<Label, Runner>,
+    withheld: Vec<String>,
+}
 
 /// How an agent is run.
 #[derive(Clone, Debug)]
@@ -65,38 +68,43 @@ impl Agents {
     /// # Errors
     /// Where a file cannot be read or is wrong.
     pub(crate) fn load(settings: &Settings) -> Result<Self, ConfigError> {
-        let mut agents = BTreeMap::new();
+        let mut agents = Self::default();
         if !settings.services.has(Service::Agents) {
-            return Ok(Self(agents));
+            return Ok(agents);
         }
         if settings.defaults.echo {
             let name = Label::new(ECHO).expect("it is short and plain");
-            agents.insert(name, Runner::Echo);
+            agents.runners.insert(name, Runner::Echo);
         }
         let Some(folder) = &settings.agents_dir else {
-            return Ok(Self(agents));
+            return Ok(agents);
         };
         for agent in agent::load_dir(folder)? {
             match Runner::of(&agent) {
-                Ok(runner) => drop(agents.insert(agent.name, runner)),
-                Err(reason) => log::warn!(
+                Ok(runner) => drop(agents.runners.insert(agent.name, runner)),
+                Err(reason) => agents.withheld.push(format!(
                     "{}: agent {} is not offered: {reason}",
                     folder.display(),
                     agent.name
-                ),
+                )),
             }
         }
-        Ok(Self(agents))
+        Ok(agents)
     }
 
     /// The names, in order.
     pub(crate) fn names(&self) -> impl Iterator<Item = &Label> {
-        self.0.keys()
+        self.runners.keys()
+    }
+
+    /// The agents that this node cannot run, each with the reason.
+    pub(crate) fn withheld(&self) -> &[String] {
+        &self.withheld
     }
 
     /// The one of that name.
     pub(crate) fn find(&self, name: &Label) -> Option<&Runner> {
-        self.0.get(name)
+        self.runners.get(name)
     }
 }
 

@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use astromesh_core::error::ConfigError;
 use astromesh_core::http::{HttpTransport, Pool, PoolSettings, Reach, TokioTimer};
 use astromesh_core::settings::{self, Service, Settings};
-use maia::address::Url;
+use maia::address::{Host, Url};
 use maia::driver::{Driver, Timer};
 use maia::error::Invalid;
 use maia::event::Event;
@@ -18,10 +18,11 @@ use maia::id::{Name, NodeId};
 use maia::node::{Identity, Node};
 use maia::rng::Rng;
 use maia::selector::InFlight;
+use maia::time::Wall;
 use maia::view::View;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -78,6 +79,9 @@ impl Daemon {
     /// Where it cannot listen, or the agents or the node's own word cannot be used.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
         let agents = Agents::load(&settings)?;
+        for reason in agents.withheld() {
+            log::warn!("{reason}");
+        }
         let address = SocketAddr::new(settings.api.host, settings.api.port);
         let listening = |source| StartError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(listening)?;
@@ -228,6 +232,23 @@ impl Daemon {
         (settings.api.host, settings.api.port) = (std::net::Ipv4Addr::LOCALHOST.into(), 0);
         Self::start(settings).await.expect("it starts")
     }
+}
+
+/// Whether a node with these settings and agents could take part in a mesh.
+pub(crate) fn try_out(settings: &Settings, agents: &Agents) -> Result<(), Invalid> {
+    let Some(mesh) = &settings.mesh else {
+        return Ok(());
+    };
+    let id = NodeId::new(&Uuid::new_v4().to_string())?;
+    // The longest that an address can be, for the real one is known only once there is a listener.
+    let url = Url::from_parts(Host::Ip(Ipv6Addr::from([u8::MAX; 16]).into()), u16::MAX);
+    let identity = identity(settings, agents, &id, &url)?;
+    let (now, wall, rng) = (
+        maia::time::Instant::START,
+        Wall::default(),
+        Rng::from_seed(0),
+    );
+    Node::new(mesh.config.clone(), identity, now, wall, rng).map(drop)
 }
 
 /// Who this node is to the others.

@@ -31,14 +31,27 @@ mod server;
 
 pub use daemon::{Daemon, StartError};
 
-use astromesh_core::error::ConfigError;
 use astromesh_core::settings::Settings;
 
-/// Checks what [`Daemon::start`] would read besides the settings, and returns the names of the agents it would run.
+/// What [`check`] found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checked {
+    /// The names of the agents that the node would run.
+    pub agents: Vec<String>,
+    /// The agents that it could not run, each with the reason.
+    pub withheld: Vec<String>,
+}
+
+/// Checks what [`Daemon::start`] would find besides the settings: the agents' files, and whether the node's own word fits
+/// into a record.
 ///
 /// # Errors
-/// Where an agent file cannot be used.
-pub fn check(settings: &Settings) -> Result<Vec<String>, ConfigError> {
+/// Those of [`Daemon::start`], but for the address, which is not tried.
+pub fn check(settings: &Settings) -> Result<Checked, StartError> {
     let agents = agents::Agents::load(settings)?;
-    Ok(agents.names().map(ToString::to_string).collect())
+    daemon::try_out(settings, &agents)?;
+    Ok(Checked {
+        agents: agents.names().map(ToString::to_string).collect(),
+        withheld: agents.withheld().to_vec(),
+    })
 }

@@ -83,8 +83,8 @@ impl Failure {
 
 /// `--check`: what was found to be right.
 fn report(settings: &Settings) -> Result<(), Failure> {
-    let agents = check(settings).map_err(Failure::configuration)?;
-    for warning in &settings.warnings {
+    let found = check(settings).map_err(Failure::start)?;
+    for warning in settings.warnings.iter().chain(&found.withheld) {
         complain(&format!("astromeshd: warning: {warning}"));
     }
     let mesh = match &settings.mesh {
@@ -92,10 +92,10 @@ fn report(settings: &Settings) -> Result<(), Failure> {
         Some(mesh) => format!("the mesh is on, with {} seed(s)", mesh.config.seeds.len()),
         None => format!("the mesh is off, with {} peer(s)", settings.peers.len()),
     };
-    let agents = if agents.is_empty() {
+    let agents = if found.agents.is_empty() {
         "none".to_owned()
     } else {
-        agents.join(", ")
+        found.agents.join(", ")
     };
     let text = format!(
         "{} is valid: node {}, role {}, on {}:{}; {mesh}; agents: {agents}",

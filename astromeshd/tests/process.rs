@@ -131,6 +131,41 @@ fn check_says_what_is_valid() {
     );
 }
 
+/// What passes the check must start.
+#[test]
+fn check_finds_what_would_stop_the_start() {
+    let mesh = "apiVersion: astromesh/v1\nkind: RuntimeConfig\nmetadata: {name: test}\nspec:\n  mesh: {enabled: true, node_name: a";
+    for (more, said) in [
+        ("}\n  limits: {record_bytes: 1}", "record"),
+        (
+            ", advertise: \"http://169.254.169.254:80\"}",
+            "spec.mesh.advertise",
+        ),
+        (
+            ", advertise: \"http://224.0.0.1:80\"}",
+            "spec.mesh.advertise",
+        ),
+    ] {
+        let (_folder, path) = config(&format!("{mesh}{more}\n"));
+        let (output, code) = ended(&["--config", &path, "--check"]);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(code, 2, "{more}: {stderr}");
+        assert!(stderr.contains(said), "{more}: {stderr}");
+    }
+}
+
+#[test]
+fn check_warns_of_agents_that_cannot_be_run() {
+    let (folder, path) = config(VALID);
+    std::fs::create_dir(folder.path().join("agents")).unwrap();
+    let agent = "apiVersion: astromesh/v1\nkind: Agent\nmetadata: {name: coder}\nspec: {model: {primary: {provider: openai, model: m}}}\n";
+    std::fs::write(folder.path().join("agents/coder.agent.yaml"), agent).unwrap();
+    let (output, code) = ended(&["--config", &path, "--check"]);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stderr.contains("agent coder is not offered"), "{stderr}");
+}
+
 #[test]
 fn a_signal_stops_it_and_the_exit_is_clean() {
     for name in ["-TERM", "-INT"] {

@@ -71,9 +71,19 @@ pub(super) fn mesh(spec: &Spec, layers: &Layers<'_>) -> Result<Option<Mesh>, Con
     config
         .check()
         .map_err(|error| mesh_complaint(&error, layers))?;
+    let advertise = part.advertise.as_ref().map(|place| place.0.clone());
+    if let Some(url) = advertise
+        .as_ref()
+        .filter(|url| !url.may_be_called_from(url))
+    {
+        let reason = format!(
+            "expected an address that others may be sent to, found {url}, which they all refuse"
+        );
+        return Err(layers.complaint("spec.mesh.advertise", &reason));
+    }
     Ok(Some(Mesh {
         config,
-        advertise: part.advertise.as_ref().map(|place| place.0.clone()),
+        advertise,
         bind_host: part.bind.as_ref().map(|bind| bind.host.clone()),
     }))
 }
