@@ -15,6 +15,7 @@ use maia::node::Command;
 use maia::wire::{self, ASK_HEADER, Endpoint};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::{SemaphorePermit, TryAcquireError};
 
 /// Answers a call under `/v1/mesh/`.
 pub(crate) async fn answer<B>(here: &Arc<Here>, visitor: &Visitor, request: Request<B>) -> Answer
@@ -62,12 +63,8 @@ where
         return written(&Reply::Refused(Refusal::Left));
     }
     let is_costly = is_large(endpoint) || endpoint == Endpoint::Join;
-    let Ok(_permit) = is_costly.then(|| here.gossip.try_acquire()).transpose() else {
-        let detail = format!(
-            "{} exchanges are under way already",
-            here.settings.limits.concurrent_gossip
-        );
-        return unavailable(detail, Duration::from_secs(1));
+    let Ok(_reading) = permit(here, is_costly) else {
+        return busy(here);
     };
     let caller = Caller {
         id: node_id(request.headers()),
@@ -78,11 +75,26 @@ where
         Ok(message) => message,
         Err(refusal) => return refusal,
     };
+    // An exchange is small enough to be read without one: whoever sends slowly keeps no exchange out.
+    let Ok(_answering) = permit(here, endpoint == Endpoint::Exchange) else {
+        return busy(here);
+    };
     note_address(mesh, visitor, &message);
     match ask(here, mesh, caller, message).await {
         Some(reply) => written(&reply),
         None => unavailable("this node is stopping", Duration::from_secs(1)),
     }
+}
+
+/// Leave to take part in what only so many may do at once, where it is `needed`.
+fn permit(here: &Here, needed: bool) -> Result<Option<SemaphorePermit<'_>>, TryAcquireError> {
+    needed.then(|| here.gossip.try_acquire()).transpose()
+}
+
+fn busy(here: &Here) -> Answer {
+    let most = here.settings.limits.concurrent_gossip;
+    let detail = format!("{most} exchanges are under way already");
+    unavailable(detail, Duration::from_secs(1))
 }
 
 /// Whether whole tables are said there.

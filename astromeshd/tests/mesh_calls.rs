@@ -212,6 +212,25 @@ async fn an_election_is_answered_with_this_nodes_view() {
     );
 }
 
+/// An exchange needs a permit to be answered, not to be read.
+#[tokio::test]
+async fn exchanges_that_are_sent_slowly_keep_nobody_out() {
+    let mesh = format!(
+        "mesh: {{enabled: true, {}}}\nlimits: {{concurrent_gossip: 1}}",
+        support::QUICK
+    );
+    let daemon = alone("ana", &mesh).await;
+    let mut stream = TcpStream::connect(daemon.address()).await.unwrap();
+    let head = b"POST /v1/mesh/exchange HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 12\r\n\r\n";
+    stream.write_all(head).await.unwrap();
+    // Told to go on, it is being read.
+    let mut told = [0; 25];
+    stream.read_exact(&mut told).await.unwrap();
+    assert!(told.starts_with(b"HTTP/1.1 100 "));
+    let answer = post(&daemon, "/v1/mesh/gossip", r#"{"nodes":[]}"#).await;
+    assert_eq!(answer.status, 200);
+}
+
 #[tokio::test]
 async fn past_the_permits_gossip_is_told_to_come_back() {
     let mesh = format!(

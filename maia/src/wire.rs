@@ -22,6 +22,9 @@ pub const NODE_ID_HEADER: &str = "x-astromesh-node-id";
 /// The header of a heartbeat that names a third member to be asked.
 pub const ASK_HEADER: &str = "x-astromesh-ask";
 
+/// Members that one exchange can count: far more than a table holds, and few enough to be read by everybody at once.
+const MOST_COUNTED: usize = 65_536;
+
 /// The word for the node that is called, where an id may stand.
 const MYSELF: &str = "self";
 
@@ -188,7 +191,7 @@ pub fn decode_request(
             _ => Request::Join(entry(body)?),
         },
         Endpoint::Gossip => Request::Gossip(table(body)?),
-        Endpoint::Exchange => Request::Exchange(Beats::decode(body, usize::MAX)?),
+        Endpoint::Exchange => Request::Exchange(Beats::decode(body, MOST_COUNTED)?),
         Endpoint::Reconcile => {
             let LooseReconcile { nodes, wanted } = from_json(body)?;
             Request::Reconcile {
@@ -315,7 +318,7 @@ fn read_reply(endpoint: Endpoint, body: &[u8]) -> Result<Reply, Invalid> {
             })
         }
         Endpoint::Gossip | Endpoint::Reconcile => Reply::Gossip(table(body)?),
-        Endpoint::Exchange => Reply::Held(Held::decode(body, usize::MAX)?),
+        Endpoint::Exchange => Reply::Held(Held::decode(body, MOST_COUNTED)?),
         Endpoint::Heartbeat => {
             let answer: HeartbeatAnswer<'_> = from_json(body)?;
             Reply::Heartbeat {
