@@ -230,12 +230,12 @@ fn member(here: &Here, view: &View, seen: &Seen, now: Instant) -> MemberStatus {
         here: seen.is_me,
         services: texts(&card.services),
         agents: texts(&card.agents),
-        cpu_percent: card.load.cpu_percent(),
-        memory_percent: card.load.memory_percent(),
+        cpu_percent: seen.record.load.cpu_percent(),
+        memory_percent: seen.record.load.memory_percent(),
         active_requests: if seen.is_me {
             here.running.now()
         } else {
-            card.load.active_requests()
+            seen.record.load.active_requests()
         },
         reason,
         next,

@@ -290,7 +290,7 @@ async fn the_others_learn_how_busy_a_node_is() {
             .view()
             .unwrap()
             .member(one.id())
-            .map(|seen| seen.record.card.load)
+            .map(|seen| seen.record.load)
     };
     eventually("the request is reported", || {
         reported().is_some_and(|load| load.active_requests() == 1 && load.memory_percent() > 0.0)

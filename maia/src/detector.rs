@@ -10,8 +10,9 @@
 
 use crate::config::Config;
 use crate::event::Reason;
-use crate::member::{Inquiry, Member};
+use crate::member::Member;
 use crate::message::Status;
+use crate::pulse::{Inquiry, Pulse};
 use crate::time::Instant;
 use std::time::Duration;
 
@@ -90,9 +91,19 @@ impl Detector {
         self.slept += forgiven;
     }
 
+    /// How long a member may still be silent before anything is to be done about it, where it is alive and was heard of
+    /// lately, as almost all are.
+    pub(crate) fn is_well(&self, pulse: &Pulse, judged: Instant) -> Option<Duration> {
+        if pulse.status != Status::Alive {
+            return None;
+        }
+        let left = self.failure_timeout.checked_sub(pulse.silent(judged))?;
+        (!left.is_zero()).then_some(left)
+    }
+
     /// What is to become of `member` at `now`.
-    pub(crate) fn judge(&self, member: &Member, now: Instant) -> Verdict {
-        match member.status {
+    pub(crate) fn judge(&self, member: Member<'_>, now: Instant) -> Verdict {
+        match member.status() {
             Status::Alive => self.judge_alive(member, now),
             Status::Suspect => self.judge_suspect(member, now),
             Status::Dead | Status::Left => {
@@ -106,25 +117,27 @@ impl Detector {
         }
     }
 
-    fn judge_alive(&self, member: &Member, now: Instant) -> Verdict {
+    fn judge_alive(&self, member: Member<'_>, now: Instant) -> Verdict {
         let silent = member.silent(self.judged(now));
         let suspect_at = self.failure_timeout + self.grace;
         if silent < self.failure_timeout {
             Verdict::Unchanged(now + (self.failure_timeout - silent))
-        } else if member.inquiry == Inquiry::Over || silent >= suspect_at {
+        } else if member.pulse.inquiry == Inquiry::Over || silent >= suspect_at {
             Verdict::Suspect(Reason::Silence)
-        } else if member.inquiry == Inquiry::None {
+        } else if member.pulse.inquiry == Inquiry::None {
             Verdict::Ask(now + (suspect_at - silent))
         } else {
             Verdict::Unchanged(now + (suspect_at - silent))
         }
     }
 
-    fn judge_suspect(&self, member: &Member, now: Instant) -> Verdict {
+    fn judge_suspect(&self, member: Member<'_>, now: Instant) -> Verdict {
         let judged = self.judged(now);
-        let by_pace = self
-            .dead_timeout
-            .saturating_sub(member.silent_by_its_pace(judged, self.gossip_interval));
+        let by_pace = self.dead_timeout.saturating_sub(
+            member
+                .pulse
+                .silent_by_its_pace(judged, self.gossip_interval),
+        );
         let by_arrival = self.failure_timeout.saturating_sub(member.silent(judged));
         match by_pace.max(by_arrival) {
             Duration::ZERO => Verdict::Dead,

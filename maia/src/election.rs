@@ -21,7 +21,8 @@ pub struct Contender<'a> {
 
 /// A rule by which every node names the leader for itself.
 pub trait Election: Debug + Send {
-    /// The leader among `contenders`, this node among them; `None` only where there are none.
+    /// The leader among `contenders`, which are in order of id, this node among them; `None` only where there are none.
+    /// Asked when somebody comes, goes or changes its word, and once a round.
     fn leader<'a>(&self, contenders: &[Contender<'a>]) -> Option<&'a NodeId>;
 }
 
@@ -56,22 +57,14 @@ impl Election for Bully {
     /// assert_eq!(bully.leader(&[came]), Some(&bob));
     /// ```
     fn leader<'a>(&self, contenders: &[Contender<'a>]) -> Option<&'a NodeId> {
-        let standing = contenders
-            .iter()
-            .filter(|c| c.says_it_leads)
-            .map(|c| c.id)
-            .max();
+        let from_the_greatest = || contenders.iter().rev();
+        let standing = from_the_greatest().find(|contender| contender.says_it_leads);
         let may_lead = |contender: &&Contender<'a>| match standing {
             None => true,
             Some(standing) => {
-                contender.id == standing
-                    || contender.id > standing && contender.steady_for >= self.stable_after
+                contender.id == standing.id || contender.steady_for >= self.stable_after
             }
         };
-        contenders
-            .iter()
-            .filter(may_lead)
-            .map(|contender| contender.id)
-            .max()
+        from_the_greatest().find(may_lead).map(|leader| leader.id)
     }
 }

@@ -9,47 +9,67 @@ use crate::message::{Entry, Status};
 use crate::rng::Rng;
 use crate::table::Table;
 
+/// Draws for each peer that is sought, before all members are looked at: where most of them fit, it takes hardly more
+/// than one.
+const LUCKY_DRAWS: usize = 4;
+
 /// Up to `fanout` members that make up the mesh and for whom `wanted` holds, drawn at random.
 pub(crate) fn peers(
     table: &Table,
     fanout: usize,
     rng: &mut Rng,
-    wanted: impl Fn(&Member) -> bool,
+    wanted: impl Fn(Member<'_>) -> bool,
 ) -> Vec<NodeId> {
-    let candidates = table.present().filter(|member| wanted(member));
-    rng.sample(
-        candidates.map(|member| member.record.id.clone()).collect(),
-        fanout,
-    )
+    let fits = |place: usize| {
+        let member = table.at(place).filter(|member| member.is_present());
+        member.is_some_and(&wanted)
+    };
+    let mut chosen: Vec<usize> = Vec::new();
+    for _ in 0..LUCKY_DRAWS * fanout {
+        let place = rng.below(table.len());
+        if chosen.len() < fanout && !chosen.contains(&place) && fits(place) {
+            chosen.push(place);
+        }
+    }
+    if chosen.len() < fanout {
+        let others = (0..table.len()).filter(|place| !chosen.contains(place) && fits(*place));
+        let others = rng.sample(others.collect(), fanout - chosen.len());
+        chosen.extend(others);
+    }
+    let members = chosen.into_iter().filter_map(|place| table.at(place));
+    members.map(|member| member.word().id.clone()).collect()
 }
 
 /// What others are told: this node's own word first, and that of every member it vouches for. The dead are not among
 /// them, for there is no news of them; those who left are, for that is news.
 pub(crate) fn told<'a>(own: Entry, table: &'a Table, leader: Option<&'a NodeId>) -> Vec<Entry> {
-    let worth_telling = |member: &Member| {
-        member.is_present()
-            || member.is_confirmed() && member.status == Status::Left && member.record.has_left()
-    };
-    let others = table.iter().filter(|(_, member)| worth_telling(member));
-    std::iter::once(own)
-        .chain(others.map(|(_, member)| listed(member, leader)))
-        .collect()
+    let others = worth_telling(table).map(|member| listed(member, leader));
+    std::iter::once(own).chain(others).collect()
+}
+
+/// Those whom others are told of.
+pub(crate) fn worth_telling(table: &Table) -> impl Iterator<Item = Member<'_>> {
+    table.iter().map(|(_, member)| member).filter(|member| {
+        let has_left = || member.status() == Status::Left && member.word().has_left();
+        member.is_present() || member.is_confirmed() && has_left()
+    })
 }
 
 /// What people and joiners are shown: everyone this node vouches for, until forgotten, but nobody who left.
 pub(crate) fn shown<'a>(own: Entry, table: &'a Table, leader: Option<&'a NodeId>) -> Vec<Entry> {
-    let worth_showing = |member: &Member| member.is_confirmed() && member.status != Status::Left;
-    let others = table.iter().filter(|(_, member)| worth_showing(member));
+    let worth_showing =
+        |member: Member<'_>| member.is_confirmed() && member.status() != Status::Left;
+    let others = table.iter().filter(|(_, member)| worth_showing(*member));
     std::iter::once(own)
         .chain(others.map(|(_, member)| listed(member, leader)))
         .collect()
 }
 
 /// One member, as it is handed on.
-pub(crate) fn listed(member: &Member, leader: Option<&NodeId>) -> Entry {
+pub(crate) fn listed(member: Member<'_>, leader: Option<&NodeId>) -> Entry {
     Entry {
-        record: member.record.clone(),
-        status: member.status,
-        leader: leader == Some(&member.record.id),
+        record: member.record(),
+        status: member.status(),
+        leader: leader == Some(&member.word().id),
     }
 }

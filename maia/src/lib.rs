@@ -67,6 +67,7 @@ mod mailbox;
 mod member;
 pub mod message;
 pub mod node;
+mod pulse;
 pub mod record;
 pub mod rng;
 pub mod selector;

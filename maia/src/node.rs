@@ -29,6 +29,7 @@ use crate::event::Event;
 use crate::id::NodeId;
 use crate::member::Member;
 use crate::message::{Entry, Reply, Request, Status};
+use crate::pulse::Pulse;
 use crate::rng::Rng;
 use crate::table::Table;
 use crate::time::{Instant, Wall};
@@ -55,6 +56,8 @@ pub struct Node {
     exchanges: Exchanges,
     rng: Rng,
     started: Instant,
+    /// The moment of the last input.
+    now: Instant,
     seeds: Vec<Seed>,
     joined: bool,
     join_attempts: u32,
@@ -86,6 +89,9 @@ pub struct Node {
     leader_since: Instant,
     counters: Counters,
     version: u64,
+    /// Whether something is other than it was published, and whether that is more than counts and loads, by which
+    /// nobody comes, goes or leads.
+    risen: bool,
     changed: bool,
     outputs: Vec<Output>,
 }
@@ -149,6 +155,7 @@ impl Node {
             election: Box::new(Bully::new(config.stable_after)),
             exchanges: Exchanges::default(),
             started: now,
+            now,
             seeds: config.seeds.iter().map(seed).collect(),
             joined: config.seeds.is_empty(),
             join_attempts: 0,
@@ -170,6 +177,7 @@ impl Node {
             leader_since: now,
             counters: Counters::default(),
             version: 1,
+            risen: false,
             changed: true,
             outputs: Vec::new(),
             rng,
@@ -192,6 +200,7 @@ impl Node {
     /// `now` must not lie before that of the call before.
     #[must_use = "outputs not carried out are messages never sent"]
     pub fn handle(&mut self, now: Instant, input: Input) -> Vec<Output> {
+        self.now = now;
         match input {
             Input::Tick { wall } => self.tick(now, wall),
             Input::Receive {
@@ -204,7 +213,9 @@ impl Node {
         }
         if self.changed {
             self.name_leader(now);
-            self.changed = false;
+        }
+        if self.changed || self.risen {
+            (self.changed, self.risen) = (false, false);
             self.version += 1;
             self.outputs.push(Output::Changed);
         }
@@ -271,7 +282,7 @@ impl Node {
             });
         }
         let member = self.table.get(id).filter(|member| member.is_confirmed());
-        member.map(|member| member.status)
+        member.map(|member| member.status())
     }
 
     /// What was turned away so far.
@@ -284,7 +295,7 @@ impl Node {
         let others = self
             .table
             .iter()
-            .filter(|(_, member)| member.status != Status::Left);
+            .filter(|(_, member)| member.status() != Status::Left);
         let seeds = self.seeds.iter().map(|seed| SeedView {
             url: seed.url.clone(),
             outcome: seed.outcome.clone(),
@@ -292,7 +303,7 @@ impl Node {
         let view = View {
             version: self.version,
             members: std::iter::once(self.seen_self())
-                .chain(others.map(|(_, member)| seen(member)))
+                .chain(others.map(|(_, member)| self.seen(member)))
                 .collect(),
             leader: self.leader.clone(),
             leader_since: self.leader_since,
@@ -316,6 +327,20 @@ impl Node {
             cut_off: false,
             is_me: true,
             reason: None,
+        }
+    }
+
+    fn seen(&self, member: Member<'_>) -> Seen {
+        Seen {
+            record: member.record(),
+            url: member.url().clone(),
+            status: member.status(),
+            since: member.since,
+            heard: self.now - member.silent(self.detector.judged(self.now)),
+            confirmed: member.is_confirmed(),
+            cut_off: member.odd().cut_off,
+            is_me: false,
+            reason: member.odd().reason,
         }
     }
 
@@ -351,7 +376,7 @@ impl Node {
     ) {
         let holder = self.table.holder(&to).and_then(|id| self.table.get(id));
         let meant =
-            holder.map(|member| (member.record.id.clone(), member.record.version.incarnation));
+            holder.map(|member| (member.word().id.clone(), member.word().version.incarnation));
         let exchange = self
             .exchanges
             .begin(to.clone(), purpose, meant, now + patience);
@@ -410,11 +435,8 @@ impl Node {
         if self.own.has_left() || !settled || self.asleep_since.is_some() {
             return None;
         }
-        let alive = 1 + self
-            .table
-            .present()
-            .filter(|member| member.status == Status::Alive)
-            .count();
+        let is_alive = |pulse: &&Pulse| pulse.is_present() && pulse.status == Status::Alive;
+        let alive = 1 + self.table.pulses().iter().filter(is_alive).count();
         if self
             .config
             .expected_nodes
@@ -425,35 +447,24 @@ impl Node {
         let others = self
             .table
             .present()
-            .filter(|member| !member.record.is_draining());
+            .filter(|member| !member.pulse.is_draining);
+        let judged = self.detector.judged(now);
         let mut contenders: Vec<Contender<'_>> = others
             .map(|member| Contender {
-                id: &member.record.id,
-                says_it_leads: member.record.says_it_leads(),
-                steady_for: member.last_rise.since(member.first_rise),
+                id: &member.row.word().id,
+                says_it_leads: member.pulse.says_it_leads,
+                steady_for: member.steady_for(judged),
             })
             .collect();
         if !self.own.is_draining() {
-            contenders.push(Contender {
+            let own = Contender {
                 id: self.own.id(),
                 says_it_leads: self.own.record.says_it_leads(),
                 steady_for: now.since(self.started),
-            });
+            };
+            let place = contenders.partition_point(|other| other.id < own.id);
+            contenders.insert(place, own);
         }
         self.election.leader(&contenders).cloned()
-    }
-}
-
-fn seen(member: &Member) -> Seen {
-    Seen {
-        record: Arc::clone(&member.record),
-        url: member.url().clone(),
-        status: member.status,
-        since: member.since,
-        heard: member.heard,
-        confirmed: member.is_confirmed(),
-        cut_off: member.cut_off,
-        is_me: false,
-        reason: member.reason,
     }
 }

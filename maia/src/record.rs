@@ -114,11 +114,11 @@ impl Heartbeat {
     }
 }
 
-/// How busy a node says it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+/// How busy a node says it is. Percentages are kept to the thousandth.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Load {
-    cpu_percent: f64,
-    memory_percent: f64,
+    cpu_thousandths: u32,
+    memory_thousandths: u32,
     active_requests: u32,
 }
 
@@ -142,48 +142,27 @@ impl Load {
                 return Err(Invalid::new(field, reason));
             }
         }
+        let thousandths = |percent: f64| (percent * 1_000.0).round() as u32;
         Ok(Self {
-            cpu_percent: cpu_percent + 0.0,
-            memory_percent: memory_percent + 0.0,
+            cpu_thousandths: thousandths(cpu_percent),
+            memory_thousandths: thousandths(memory_percent),
             active_requests,
         })
     }
 
     /// Processor time in use, in percent.
     pub fn cpu_percent(&self) -> f64 {
-        self.cpu_percent
+        f64::from(self.cpu_thousandths) / 1_000.0
     }
 
     /// Memory in use, in percent.
     pub fn memory_percent(&self) -> f64 {
-        self.memory_percent
+        f64::from(self.memory_thousandths) / 1_000.0
     }
 
     /// Requests it is running: the figure that selection goes by.
     pub fn active_requests(&self) -> u32 {
         self.active_requests
-    }
-
-    fn order(&self) -> (u64, u64, u32) {
-        (
-            self.cpu_percent.to_bits(),
-            self.memory_percent.to_bits(),
-            self.active_requests,
-        )
-    }
-}
-
-impl Eq for Load {}
-
-impl Ord for Load {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.order().cmp(&other.order())
-    }
-}
-
-impl PartialOrd for Load {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
     }
 }
 
@@ -198,8 +177,6 @@ pub struct Card {
     pub services: Vec<Label>,
     /// The agents it runs.
     pub agents: Vec<Label>,
-    /// How busy it is.
-    pub load: Load,
 }
 
 /// What our own nodes add, dropped by an older node that relays. It changes by its own number.
@@ -254,6 +231,8 @@ pub struct Record {
     pub version: Version,
     /// The part that every node knows.
     pub card: Arc<Card>,
+    /// How busy it is. Our nodes tell it more often than they write the rest.
+    pub load: Load,
     /// The part that our nodes add; absent where it was dropped on the way.
     pub ext: Option<Arc<Ext>>,
 }
@@ -270,7 +249,7 @@ impl Record {
             Less => other.clone(),
             Equal => {
                 let newer = std::cmp::max_by(self, other, |one, two| {
-                    (one.version, &one.card).cmp(&(two.version, &two.card))
+                    (one.version, &one.card, one.load).cmp(&(two.version, &two.card, two.load))
                 });
                 Self {
                     ext: self.ext.clone().max(other.ext.clone()),
@@ -287,7 +266,7 @@ impl Record {
             (Some(one), Some(other)) => !Arc::ptr_eq(one, other) && one > other,
             (one, _) => one.is_some(),
         };
-        let greater_card = || !Arc::ptr_eq(&self.card, &held.card) && self.card > held.card;
+        let greater_card = || (&self.card, self.load) > (&held.card, held.load);
         match self.version.cmp(&held.version) {
             Greater => true,
             Equal => greater_card() || newer_ext(),
@@ -365,8 +344,13 @@ impl Record {
 
 /// Stands for an id, in fewer bytes.
 pub fn id_hash(id: &NodeId) -> u32 {
+    hash(id.as_str())
+}
+
+/// Stands for a text, in four bytes.
+pub(crate) fn hash(text: &str) -> u32 {
     let mut print = Fingerprint::default();
-    print.text(id.as_str());
+    print.text(text);
     print.finish() as u32
 }
 

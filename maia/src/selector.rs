@@ -68,7 +68,7 @@ impl Candidate {
             id: seen.id().clone(),
             standing,
             is_me: seen.is_me,
-            reported: seen.record.card.load.active_requests(),
+            reported: seen.record.load.active_requests(),
             counter: in_flight.counter(seen.id()),
         }
     }

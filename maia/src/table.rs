@@ -1,29 +1,95 @@
 //! Who is in the mesh: the rows, and which address and name belongs to whom.
+//!
+//! Pulses lie in order of id, the order in which exchanges count them; rows lie where there was room. Addresses and names
+//! are found by their hashes, so that a member costs little.
 
 use crate::address::Url;
 use crate::id::{Name, NodeId};
-use crate::member::Member;
-use std::collections::BTreeMap;
+use crate::member::{Member, MemberMut, Row};
+use crate::pulse::{Key, Pulse, Standing};
+use crate::record::{Record, hash};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
-/// All members but this node itself, by id.
+/// All members but this node itself.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
-    rows: BTreeMap<NodeId, Member>,
-    by_url: BTreeMap<Url, NodeId>,
-    by_name: BTreeMap<Name, NodeId>,
+    /// The signs of life, in order of id, and where the row of each is.
+    pulses: Vec<Pulse>,
+    order: Vec<Slot>,
+    rows: Vec<Option<Row>>,
+    vacant: Vec<Slot>,
+    by_url: Index,
+    by_name: Index,
     hearsay: usize,
     /// How many make up the mesh besides this node, and the sum of their fingerprints.
     present: usize,
     sum: u64,
 }
 
+/// A place among the rows.
+type Slot = u32;
+
+/// Hashes of texts, and the rows that have them.
+#[derive(Debug, Default)]
+struct Index(BTreeSet<(u32, Slot)>);
+
+impl Index {
+    fn note(&mut self, text: &str, slot: Slot) {
+        self.0.insert((hash(text), slot));
+    }
+
+    fn drop(&mut self, text: &str, slot: Slot) {
+        self.0.remove(&(hash(text), slot));
+    }
+
+    fn candidates(&self, text: &str) -> impl Iterator<Item = Slot> {
+        let hash = hash(text);
+        let same = self.0.range((hash, 0)..=(hash, Slot::MAX));
+        same.map(|(_, slot)| *slot)
+    }
+}
+
+/// What of a member is found by something else than its id, or counted.
+struct Filed {
+    word: Arc<Record>,
+    reach: Option<Url>,
+    hearsay: bool,
+    present: bool,
+    weight: u64,
+}
+
+impl Filed {
+    fn of(member: Member<'_>) -> Self {
+        Self {
+            word: Arc::clone(member.word()),
+            reach: member.odd().reach.clone(),
+            hearsay: !member.is_confirmed(),
+            present: member.is_present(),
+            weight: member.weight(),
+        }
+    }
+
+    fn url(&self) -> &Url {
+        self.reach.as_ref().unwrap_or(&self.word.card.url)
+    }
+
+    fn is(&self, member: Member<'_>) -> bool {
+        Arc::ptr_eq(&self.word, member.word())
+            && self.reach == member.odd().reach
+            && self.hearsay != member.is_confirmed()
+            && self.weight == member.weight()
+    }
+}
+
 impl Table {
-    pub(crate) fn get(&self, id: &NodeId) -> Option<&Member> {
-        self.rows.get(id)
+    pub(crate) fn get(&self, id: &NodeId) -> Option<Member<'_>> {
+        let place = self.place(id).ok()?;
+        self.at(place)
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.rows.len()
+        self.order.len()
     }
 
     /// How many rows are hearsay.
@@ -41,102 +107,160 @@ impl Table {
         self.sum
     }
 
-    /// Lets `visit` change heartbeat and load of each member that makes up the mesh, in order of id, and nothing else.
-    pub(crate) fn each_present(&mut self, visit: impl FnMut(&mut Member)) {
-        self.rows
-            .values_mut()
-            .filter(|member| member.is_present())
-            .for_each(visit);
+    /// How many ids of rows lie before `id`: where its pulse is, or would be.
+    pub(crate) fn rank(&self, id: &NodeId) -> usize {
+        self.place(id).unwrap_or_else(|place| place)
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&NodeId, &Member)> {
-        self.rows.iter()
+    /// The signs of life, in order of id.
+    pub(crate) fn pulses(&self) -> &[Pulse] {
+        &self.pulses
+    }
+
+    /// The signs of life, of which nothing may be changed but counts, rises and what load is passed on.
+    pub(crate) fn pulses_mut(&mut self) -> &mut [Pulse] {
+        &mut self.pulses
+    }
+
+    /// The member whose pulse is the so-manieth.
+    pub(crate) fn at(&self, place: usize) -> Option<Member<'_>> {
+        let slot = *self.order.get(place)?;
+        Some(Member {
+            pulse: self.pulses.get(place)?,
+            row: self.rows[slot as usize].as_ref()?,
+        })
+    }
+
+    /// The same, of which heartbeat and load may be changed, and nothing else.
+    pub(crate) fn at_mut(&mut self, place: usize) -> Option<MemberMut<'_>> {
+        let slot = *self.order.get(place)?;
+        Some(MemberMut {
+            pulse: self.pulses.get_mut(place)?,
+            row: self.rows[slot as usize].as_mut()?,
+        })
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&NodeId, Member<'_>)> {
+        let places = 0..self.order.len();
+        places
+            .filter_map(|place| self.at(place))
+            .map(|member| (&member.row.word().id, member))
+    }
+
+    /// Everyone who is hearsay.
+    pub(crate) fn unconfirmed(&self) -> impl Iterator<Item = Member<'_>> {
+        let places = self.pulses.iter().enumerate();
+        places
+            .filter(|(_, pulse)| pulse.standing == Standing::Hearsay)
+            .filter_map(|(place, _)| self.at(place))
     }
 
     /// Everyone who makes up the mesh besides this node.
-    pub(crate) fn present(&self) -> impl Iterator<Item = &Member> {
-        self.rows.values().filter(|member| member.is_present())
+    pub(crate) fn present(&self) -> impl Iterator<Item = Member<'_>> {
+        let places = self.pulses.iter().enumerate();
+        places
+            .filter(|(_, pulse)| pulse.is_present())
+            .filter_map(|(place, _)| self.at(place))
     }
 
     /// The member that is reached at `url`.
     pub(crate) fn holder(&self, url: &Url) -> Option<&NodeId> {
-        self.by_url.get(url)
+        let mut rows = self
+            .by_url
+            .candidates(url.as_str())
+            .map(|slot| self.row(slot));
+        let holder = rows.find(|row| row.is_some_and(|row| row.url() == url));
+        holder.flatten().map(|row| &row.word().id)
     }
 
-    /// The member that was last seen to go by `name`.
+    /// A member that goes by `name`.
     pub(crate) fn namesake(&self, name: &Name) -> Option<&NodeId> {
-        self.by_name.get(name)
+        let mut rows = self
+            .by_name
+            .candidates(name.as_str())
+            .map(|slot| self.row(slot));
+        let namesake = rows.find(|row| row.is_some_and(|row| row.word().card.name == *name));
+        namesake.flatten().map(|row| &row.word().id)
     }
 
-    pub(crate) fn insert(&mut self, member: Member) {
-        let id = member.record.id.clone();
+    pub(crate) fn insert(&mut self, pulse: Pulse, row: Row) {
+        let id = row.word().id.clone();
         self.remove(&id);
-        self.present += usize::from(member.is_present());
-        self.sum = self.sum.wrapping_add(member.weight());
-        self.index(&id, &member);
-        self.rows.insert(id, member);
+        let place = self.rank(&id);
+        let slot = self.vacant.pop().unwrap_or_else(|| {
+            self.rows.push(None);
+            Slot::try_from(self.rows.len() - 1).expect("fewer members than numbers")
+        });
+        self.rows[slot as usize] = Some(row);
+        self.order.insert(place, slot);
+        self.pulses.insert(place, pulse);
+        if let Some(filed) = self.at(place).map(Filed::of) {
+            self.file(slot, &filed);
+        }
     }
 
-    pub(crate) fn remove(&mut self, id: &NodeId) -> Option<Member> {
-        let member = self.rows.remove(id)?;
-        self.present -= usize::from(member.is_present());
-        self.sum = self.sum.wrapping_sub(member.weight());
-        self.unindex(id, &member);
-        Some(member)
+    pub(crate) fn remove(&mut self, id: &NodeId) -> Option<(Pulse, Row)> {
+        let place = self.place(id).ok()?;
+        let filed = self.at(place).map(Filed::of)?;
+        let slot = self.order.remove(place);
+        let pulse = self.pulses.remove(place);
+        self.unfile(slot, &filed);
+        self.vacant.push(slot);
+        Some((pulse, self.rows[slot as usize].take()?))
     }
 
-    /// Changes a row, and keeps what is known by address and name in step.
+    /// Changes a member, and keeps what is known by address and name in step.
     pub(crate) fn update<T>(
         &mut self,
         id: &NodeId,
-        change: impl FnOnce(&mut Member) -> T,
+        change: impl FnOnce(&mut MemberMut<'_>) -> T,
     ) -> Option<T> {
-        let member = self.rows.get_mut(id)?;
-        let before = (
-            member.url().clone(),
-            member.record.card.name.clone(),
-            member.is_confirmed(),
-        );
-        let (was_present, weighed) = (member.is_present(), member.weight());
-        let outcome = change(member);
-        let after = (
-            member.url(),
-            &member.record.card.name,
-            member.is_confirmed(),
-        );
-        let moved = (&before.0, &before.1, before.2) != after;
-        self.present = self.present - usize::from(was_present) + usize::from(member.is_present());
-        self.sum = self.sum.wrapping_sub(weighed).wrapping_add(member.weight());
-        if moved {
-            let member = self.rows.remove(id)?;
-            self.forget_index(id, &before.0, &before.1);
-            self.hearsay -= usize::from(!before.2);
-            self.index(id, &member);
-            self.rows.insert(id.clone(), member);
+        let place = self.place(id).ok()?;
+        let before = self.at(place).map(Filed::of)?;
+        let mut member = self.at_mut(place)?;
+        let outcome = change(&mut member);
+        member.tidy();
+        if !before.is(self.at(place)?) {
+            let (slot, after) = (self.order[place], self.at(place).map(Filed::of)?);
+            self.unfile(slot, &before);
+            self.file(slot, &after);
         }
         Some(outcome)
     }
 
-    fn index(&mut self, id: &NodeId, member: &Member) {
-        if !member.url().is_unspecified() {
-            self.by_url.insert(member.url().clone(), id.clone());
-        }
-        self.by_name
-            .insert(member.record.card.name.clone(), id.clone());
-        self.hearsay += usize::from(!member.is_confirmed());
+    /// Where the pulse of `id` is, or where it would be.
+    fn place(&self, id: &NodeId) -> Result<usize, usize> {
+        let key = Key::of(id);
+        let first = self
+            .pulses
+            .partition_point(|pulse| pulse.compare(key).is_lt());
+        let same = self.pulses[first..].partition_point(|pulse| pulse.compare(key).is_eq());
+        let found = self.order[first..first + same].binary_search_by(|slot| {
+            let row = self.row(*slot).map(|row| &row.word().id);
+            row.cmp(&Some(id))
+        });
+        found.map(|at| first + at).map_err(|at| first + at)
     }
 
-    fn unindex(&mut self, id: &NodeId, member: &Member) {
-        self.forget_index(id, member.url(), &member.record.card.name);
-        self.hearsay -= usize::from(!member.is_confirmed());
+    fn row(&self, slot: Slot) -> Option<&Row> {
+        self.rows[slot as usize].as_ref()
     }
 
-    fn forget_index(&mut self, id: &NodeId, url: &Url, name: &Name) {
-        if self.by_url.get(url) == Some(id) {
-            self.by_url.remove(url);
+    fn file(&mut self, slot: Slot, filed: &Filed) {
+        if !filed.url().is_unspecified() {
+            self.by_url.note(filed.url().as_str(), slot);
         }
-        if self.by_name.get(name) == Some(id) {
-            self.by_name.remove(name);
-        }
+        self.by_name.note(filed.word.card.name.as_str(), slot);
+        self.hearsay += usize::from(filed.hearsay);
+        self.present += usize::from(filed.present);
+        self.sum = self.sum.wrapping_add(filed.weight);
+    }
+
+    fn unfile(&mut self, slot: Slot, filed: &Filed) {
+        self.by_url.drop(filed.url().as_str(), slot);
+        self.by_name.drop(filed.word.card.name.as_str(), slot);
+        self.hearsay -= usize::from(filed.hearsay);
+        self.present -= usize::from(filed.present);
+        self.sum = self.sum.wrapping_sub(filed.weight);
     }
 }

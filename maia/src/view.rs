@@ -45,7 +45,7 @@ pub struct Seen {
     pub status: Status,
     /// Since when it stands so.
     pub since: Instant,
-    /// When its last sign of life came.
+    /// When its last sign of life came; what this node slept since is not counted.
     pub heard: Instant,
     /// Whether it answered us, or one that we trust vouched for it. Others are hearsay: not counted, and asked for
     /// nothing unless nobody else has what is wanted.

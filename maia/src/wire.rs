@@ -616,6 +616,7 @@ impl<'a> From<&'a Entry> for EntryJson<'a> {
             id,
             version,
             card,
+            load,
             ext,
         } = &*entry.record;
         let texts = |labels: &'a [Label]| labels.iter().map(|l| l.as_str().into()).collect();
@@ -626,9 +627,9 @@ impl<'a> From<&'a Entry> for EntryJson<'a> {
             services: texts(&card.services),
             agents: texts(&card.agents),
             load: LoadJson {
-                cpu_percent: card.load.cpu_percent(),
-                memory_percent: card.load.memory_percent(),
-                active_requests: card.load.active_requests(),
+                cpu_percent: load.cpu_percent(),
+                memory_percent: load.memory_percent(),
+                active_requests: load.active_requests(),
             },
             leader: entry.leader,
             joined_at: version.incarnation.unix_seconds(),
@@ -663,12 +664,12 @@ impl TryFrom<EntryJson<'_>> for Entry {
             url: Url::new(&json.url)?,
             services: labels("services", json.services)?,
             agents: labels("agents", json.agents)?,
-            load: Load::new(
-                json.load.cpu_percent,
-                json.load.memory_percent,
-                json.load.active_requests,
-            )?,
         };
+        let load = Load::new(
+            json.load.cpu_percent,
+            json.load.memory_percent,
+            json.load.active_requests,
+        )?;
         let record = Record {
             id: NodeId::new(&json.node_id)?,
             version: Version {
@@ -676,6 +677,7 @@ impl TryFrom<EntryJson<'_>> for Entry {
                 heartbeat: Heartbeat::from_unix_seconds(json.last_heartbeat)?,
             },
             card: Arc::new(card),
+            load,
             ext: json.ext.map(Ext::try_from).transpose()?.map(Arc::new),
         };
         Ok(Self {

@@ -175,7 +175,7 @@ fn two_driven_nodes_meet_talk_and_part() {
     eventually("ana learns how busy bob is", || {
         let view = ana.view();
         let seen = view.member(&"bob".parse().expect("an id"));
-        seen.is_some_and(|seen| seen.record.card.load.active_requests() == 7)
+        seen.is_some_and(|seen| seen.record.load.active_requests() == 7)
     });
 
     let here = Caller {

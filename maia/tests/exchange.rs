@@ -37,22 +37,31 @@ fn a_quiet_mesh_of_a_hundred_costs_little() {
     assert!(bytes <= 800, "{bytes} bytes a second from each node");
 }
 
+/// Passed on a few times by each who hears it, a figure may miss one in some hundred; those get it when it is told again.
 #[test]
-fn load_figures_reach_everybody() {
+fn load_figures_reach_almost_everybody_at_once_and_all_in_time() {
     let mut mesh = mesh_of(30);
     let load = Load::new(42.0, 7.0, 123).expect("in range");
     mesh.command("n7", Command::Load(load));
     let id = mesh.id("n7").expect("it runs").clone();
-    let known = |mesh: &Sim| {
-        (0..30).all(|n| {
+    let knowing = |mesh: &Sim| {
+        let knows = |n: &usize| {
             let view = mesh.node(&format!("n{n}")).expect("it runs").view();
             view.member(&id)
-                .is_some_and(|seen| seen.record.card.load == load)
-        })
+                .is_some_and(|seen| seen.record.load == load)
+        };
+        (0..30).filter(knows).count()
     };
-    assert!(mesh.run_until(secs(12), known).is_some());
+    assert!(
+        mesh.run_until(secs(12), |mesh| knowing(mesh) >= 28)
+            .is_some()
+    );
+    assert!(
+        mesh.run_until(secs(300), |mesh| knowing(mesh) == 30)
+            .is_some()
+    );
     mesh.run_for(secs(60));
-    assert!(known(&mesh), "and nobody forgets it");
+    assert_eq!(knowing(&mesh), 30, "and nobody forgets it");
 }
 
 #[test]

@@ -99,7 +99,7 @@ fn that_somebody_left_is_not_believed_of_one_who_answers() {
 #[test]
 fn only_its_own_machine_may_make_a_node_leave() {
     let mut mesh = Sim::new(5, &["ana", "bob"]);
-    mesh.run_for(secs(10));
+    mesh.run_for(secs(20));
     let ticket = mesh.inject("bob", None, Request::Leave(Subject::Myself));
     mesh.run_for(secs(1));
     assert!(matches!(

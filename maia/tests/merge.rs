@@ -37,8 +37,8 @@ fn record(incarnation: u32, heartbeat: u64, cpu_percent: f64, ext: Option<(u64, 
             url: "http://ana:8000".parse().expect("a URL"),
             services: Vec::new(),
             agents: Vec::new(),
-            load: Load::new(cpu_percent, 0.0, 0).expect("in range"),
         }),
+        load: Load::new(cpu_percent, 0.0, 0).expect("in range"),
         ext: ext.map(|(n, leads)| {
             Arc::new(Ext {
                 n,

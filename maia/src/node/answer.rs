@@ -7,8 +7,8 @@ use super::{ExchangeId, Node};
 use crate::address::Url;
 use crate::event::Event;
 use crate::id::NodeId;
-use crate::member::{Inquiry, Member};
 use crate::message::{Answer, Entry, Failure, Reply, Status};
+use crate::pulse::{Inquiry, Standing};
 use crate::time::Instant;
 use std::cmp::Reverse;
 
@@ -105,21 +105,20 @@ impl Node {
         if let Some(entry) = own_word {
             self.hear_owner(now, pending, entry);
         }
-        let is_its_address = |member: &Member| *member.url() == pending.to;
         // Whoever answers at a seed was named by the person who runs this node.
         let is_seed = self.seeds.iter().any(|seed| seed.url == pending.to);
         let confirmed = self
             .table
             .get(speaker)
-            .is_some_and(|member| is_seed || is_its_address(member));
+            .is_some_and(|member| is_seed || *member.url() == pending.to);
         if !confirmed {
             return false;
         }
         self.settle(now, &pending.to, speaker);
         let was_cut_off = self.table.update(speaker, |member| {
             member.speaks_ours = Some(speaks_ours);
-            member.failures = 0;
-            std::mem::take(&mut member.cut_off)
+            member.odd_mut().failures = 0;
+            std::mem::take(&mut member.odd_mut().cut_off)
         });
         self.changed |= was_cut_off == Some(true);
         self.confirm(now, speaker);
@@ -127,7 +126,7 @@ impl Node {
         if !speaks_ours {
             let judged = self.detector.judged(now);
             self.table
-                .update(speaker, |member| member.show_life(now, judged));
+                .update(speaker, |member| member.show_life(judged));
             self.note_life(now, speaker);
         }
         true
@@ -159,14 +158,11 @@ impl Node {
         let id = &entry.record.id;
         self.settle(now, &pending.to, id);
         if self.table.get(id).is_none() && !self.book.blocks(&entry.record, now) {
-            let standing = crate::member::Standing::Hearsay {
-                since: now,
-                failures: 0,
-            };
-            self.enter(now, &entry.record, standing, true);
+            self.enter(now, &entry.record, Standing::Hearsay, true);
         }
-        self.table
-            .update(id, |member| member.reach = Some(pending.to.clone()));
+        self.table.update(id, |member| {
+            member.odd_mut().reach = Some(pending.to.clone());
+        });
     }
 
     /// Draws from an answer what it means for what was asked.
@@ -215,7 +211,8 @@ impl Node {
         self.pass_on(about, said.filter(|_| speaker == Some(about)));
         if speaker == Some(about) {
             // It answered, so whatever else was said of it is settled.
-            self.table.update(about, |member| member.doubt = None);
+            self.table
+                .update(about, |member| member.odd_mut().doubt = None);
         } else {
             if speaker.is_none() {
                 // Nothing of itself in the answer: an older node, to be asked in its own way from now on.
@@ -229,7 +226,7 @@ impl Node {
 
     /// If the direct question brought no sign of life, others are asked.
     fn go_on_asking(&mut self, now: Instant, about: &NodeId) {
-        let asked = self.table.get(about).map(|member| member.inquiry);
+        let asked = self.table.get(about).map(|member| member.pulse.inquiry);
         if asked == Some(Inquiry::Direct) {
             self.ask_through_others(now, about);
         }
@@ -238,11 +235,12 @@ impl Node {
     /// Somebody who was asked about `subject` has come back, or not, and has `reached` it, or not.
     fn helper_returned(&mut self, now: Instant, subject: &NodeId, reached: bool) {
         let nobody_reached_it = self.table.update(subject, |member| {
-            let was_last = member.helpers == 1;
-            member.helpers = if reached {
+            let helpers = &mut member.odd_mut().helpers;
+            let was_last = *helpers == 1;
+            *helpers = if reached {
                 0
             } else {
-                member.helpers.saturating_sub(1)
+                helpers.saturating_sub(1)
             };
             was_last && !reached
         });
@@ -312,12 +310,15 @@ impl Node {
     fn still_meant(&self, pending: &Pending) -> Option<NodeId> {
         let (id, incarnation) = pending.meant.as_ref()?;
         let member = self.table.get(id)?;
-        (member.record.version.incarnation == *incarnation).then(|| id.clone())
+        (member.word().version.incarnation == *incarnation).then(|| id.clone())
     }
 
     /// The node at its address says that it left; its own word on it may have come along before.
     fn mark_left_by_refusal(&mut self, now: Instant, id: &NodeId) {
-        let doubt = self.table.get(id).and_then(|member| member.doubt.clone());
+        let doubt = self
+            .table
+            .get(id)
+            .and_then(|member| member.odd().doubt.clone());
         let word = match doubt {
             Some(crate::member::Doubt::SaidToLeave(word)) => word,
             _ => None,
@@ -325,7 +326,7 @@ impl Node {
         let is_back = self
             .table
             .get(id)
-            .is_some_and(|member| member.status == Status::Left);
+            .is_some_and(|member| member.status() == Status::Left);
         if !is_back {
             self.mark_left(now, id, word.as_ref());
         }

@@ -4,11 +4,12 @@ use super::exchanges::Purpose;
 use super::hear::Evidence;
 use super::{CallId, Node};
 use crate::address::Url;
-use crate::beats::{Beats, Held, Listed, LoadAt};
+use crate::beats::{Beats, Held, Listed};
 use crate::gossip;
 use crate::id::NodeId;
 use crate::member::Member;
 use crate::message::{Caller, Entry, Failure, Reply, Request, Status, Table};
+use crate::pulse::{Rise, Standing};
 use crate::record::id_hash;
 use crate::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,24 +20,24 @@ const WORDS_AT_ONCE: usize = 640;
 /// Load figures in one message.
 const LOADS_AT_ONCE: usize = 64;
 /// How often a load figure is passed on by each node that it is news to.
-const TIMES_TOLD: u8 = 4;
+const TIMES_TOLD: u8 = 6;
 /// A load that does not move is told again after so many heartbeat intervals, for those whom the news did not reach.
 const LOAD_TOLD_AGAIN: u32 = 48;
-/// A counted heartbeat that rises by more than this at once is not taken from a request.
+/// A heartbeat that rises by more than this at once is not taken from a request.
 const LEAP: Duration = Duration::from_secs(60 * 60);
 /// How long a node that refused the cheap exchange is spoken to plainly.
 const PLAINLY: Duration = Duration::from_secs(60);
 
 impl Node {
     /// Whether a member can be offered the cheap exchange: it counts rounds, as only ours do.
-    pub(super) fn is_offered(&self, now: Instant, member: &Member) -> bool {
-        member.is_ours() && member.record.beat().is_some() && now >= member.plain_until
+    pub(super) fn is_offered(&self, now: Instant, member: Member<'_>) -> bool {
+        member.is_ours() && member.pulse.counts_rounds() && now >= member.odd().plain_until
     }
 
     /// Stands for all the words that this node goes by: two nodes with the same one hold the same members, but for their
     /// heartbeats and load figures.
     pub fn fingerprint(&self) -> u64 {
-        self.table.sum().wrapping_add(self.own.record.fingerprint())
+        self.table.sum().wrapping_add(self.own.fingerprint())
     }
 
     pub(super) fn send_beats(&mut self, now: Instant, url: Url) {
@@ -60,44 +61,78 @@ impl Node {
 
     /// What this node holds, counted.
     fn beats(&mut self) -> Beats {
+        let own_place = self.table.rank(self.own.id());
+        let mut counts = Vec::with_capacity(self.table.count_present() + 1);
+        let (mut special, mut own_count) = (Vec::new(), None);
+        for (place, pulse) in self.table.pulses().iter().enumerate() {
+            if place == own_place {
+                own_count = Some(counts.len());
+                counts.push(self.own.beats());
+            }
+            if pulse.is_present() {
+                if pulse.load_news > 0 || !pulse.counts_rounds() {
+                    special.push((counts.len(), place));
+                }
+                // For one who counts none, a neighbour's count costs the least.
+                let neighbour = counts.last().copied().unwrap_or(pulse.beat);
+                counts.push(if pulse.counts_rounds() {
+                    pulse.beat
+                } else {
+                    neighbour
+                });
+            }
+        }
+        let own_count = own_count.unwrap_or_else(|| {
+            counts.push(self.own.beats());
+            counts.len() - 1
+        });
         let mut beats = Beats {
             fingerprint: self.fingerprint(),
-            beats: Vec::with_capacity(self.table.count_present() + 1),
+            beats: counts,
             ..Beats::default()
         };
-        let (own_id, own_beat) = (self.own.id().clone(), self.own.beats());
-        let own_load = (self.own.load_news > 0).then_some(self.own.told_load);
-        self.own.load_news = self.own.load_news.saturating_sub(1);
-        let mut own_is_in = false;
-        self.table.each_present(|member| {
-            if !own_is_in && member.record.id > own_id {
-                own_is_in = true;
-                push_own(&mut beats, own_beat, own_load);
-            }
-            push(&mut beats, member);
-        });
-        if !own_is_in {
-            push_own(&mut beats, own_beat, own_load);
+        if self.own.load_news > 0 {
+            self.own.load_news -= 1;
+            beats.loads.push((own_count as u32, self.own.told_load));
         }
+        for (count, place) in special {
+            self.tell_of(&mut beats, count as u32, place);
+        }
+        beats.loads.sort_by_key(|(count, _)| *count);
         beats
+    }
+
+    /// Adds what a count does not say: the heartbeat of one who counts no rounds, and a load that is news.
+    fn tell_of(&mut self, beats: &mut Beats, count: u32, place: usize) {
+        let Some(member) = self.table.at_mut(place) else {
+            return;
+        };
+        if !member.pulse.counts_rounds() {
+            let heartbeat = member.word().version.heartbeat;
+            beats.uneven.push((count, heartbeat));
+        }
+        if member.pulse.load_news > 0 && beats.loads.len() < LOADS_AT_ONCE {
+            member.pulse.load_news -= 1;
+            beats.loads.push((count, member.load()));
+        }
     }
 
     /// What this node holds, listed.
     fn listed(&self) -> Vec<Listed> {
-        let one = |id: &NodeId, fingerprint: u64, beat: u64| Listed {
-            id_hash: id_hash(id),
+        let one = |id_hash: u32, fingerprint: u64, beat: u64| Listed {
+            id_hash,
             fingerprint: fingerprint as u32,
             beat,
         };
         let own = one(
-            self.own.id(),
-            self.own.record.fingerprint(),
+            id_hash(self.own.id()),
+            self.own.fingerprint(),
             self.own.beats(),
         );
-        let others = self.table.present().map(|member| {
-            let record = &member.record;
-            one(&record.id, member.fingerprint, record.beat().unwrap_or(0))
-        });
+        let others = self
+            .table
+            .present()
+            .map(|member| one(member.pulse.id_hash, member.fingerprint, member.pulse.beat));
         std::iter::once(own).chain(others).collect()
     }
 
@@ -111,7 +146,7 @@ impl Node {
         let known = caller.id.as_ref().and_then(|id| self.table.get(id));
         let same = known.is_some_and(Member::is_present) && self.holds_the_same(beats);
         let held = if same {
-            self.take_beats(now, beats, Some(LEAP));
+            self.take_beats(now, beats, Evidence::Pushed);
             Held::Same(self.beats())
         } else {
             Held::Other(self.listed())
@@ -125,54 +160,55 @@ impl Node {
     }
 
     /// Takes in what somebody who holds the same words has counted. From a request no count is taken that rises by more
-    /// than `most` at once.
-    fn take_beats(&mut self, now: Instant, beats: &Beats, most: Option<Duration>) {
-        let judged = self.detector.judged(now);
-        let own_id = self.own.id().clone();
-        let mut uneven = beats.uneven.iter().copied().peekable();
-        let mut loads = beats.loads.iter().peekable();
-        let (mut place, mut own_place) = (0_u32, None);
-        let (mut returned, mut changed) = (Vec::new(), false);
-        self.table.each_present(|member| {
-            if own_place.is_none() && member.record.id > own_id {
-                own_place = Some(place);
-                uneven.next_if(|(at, _)| *at == place);
-                loads.next_if(|(at, _)| *at == place);
-                place += 1;
+    /// than [`LEAP`] at once.
+    fn take_beats(&mut self, now: Instant, beats: &Beats, evidence: Evidence) {
+        let rise = Rise::at(self.detector.judged(now));
+        let own_place = self.table.rank(self.own.id());
+        let mut counts = beats.beats.iter().copied();
+        let (mut own_count, mut changed) = (None, false);
+        let (mut returned, mut leaping) = (Vec::new(), Vec::new());
+        for (place, pulse) in self.table.pulses_mut().iter_mut().enumerate() {
+            if place == own_place {
+                own_count = counts.next();
             }
-            let counted = beats
-                .beats
-                .get(place as usize)
-                .and_then(|beat| member.heartbeat_of(*beat));
-            let told = uneven
-                .next_if(|(at, _)| *at == place)
-                .map(|(_, heartbeat)| heartbeat);
-            let heartbeat = counted.or(told).filter(|heartbeat| {
-                let held = member.record.version.heartbeat.unix_millis();
-                let leap = Duration::from_millis(heartbeat.unix_millis().saturating_sub(held));
-                most.is_none_or(|most| leap <= most)
-            });
-            if heartbeat.is_some_and(|heartbeat| member.raise(heartbeat, now, judged)) {
-                changed = true;
-                if member.status != Status::Alive {
-                    returned.push(member.record.id.clone());
-                }
+            if !pulse.is_present() {
+                continue;
             }
-            if let Some((_, told)) = loads.next_if(|(at, _)| *at == place) {
-                changed |= member.take_load(told, TIMES_TOLD);
+            let Some(beat) = counts.next() else {
+                break;
+            };
+            if beat <= pulse.beat || !pulse.counts_rounds() {
+                continue;
             }
-            place += 1;
-        });
-        self.changed |= changed;
+            if pulse.leap(beat) > LEAP {
+                leaping.push((place, beat));
+                continue;
+            }
+            changed = true;
+            pulse.raise(beat, rise);
+            if pulse.status != Status::Alive {
+                returned.push(place);
+            }
+        }
+        self.risen |= changed;
+        let own_count = own_count.or_else(|| counts.next());
+        let ids = |places: &[usize]| -> Vec<NodeId> {
+            let members = places.iter().filter_map(|place| self.table.at(*place));
+            members.map(|member| member.word().id.clone()).collect()
+        };
+        let returned = ids(&returned);
+        let (far, counts): (Vec<usize>, Vec<u64>) = leaping.into_iter().unzip();
+        let far: Vec<(NodeId, u64)> = ids(&far).into_iter().zip(counts).collect();
+        self.take_what_is_not_counted(now, beats, evidence);
         for id in returned {
             self.note_life(now, &id);
         }
-        let own_place = own_place.unwrap_or(place) as usize;
-        if beats
-            .beats
-            .get(own_place)
-            .is_some_and(|beat| *beat > self.own.beats())
-        {
+        if evidence == Evidence::Fetched {
+            for (id, beat) in far {
+                self.take_count(now, &id, beat);
+            }
+        }
+        if own_count.is_some_and(|beat| beat > self.own.beats()) {
             let word = self
                 .own
                 .record
@@ -181,12 +217,61 @@ impl Node {
         }
     }
 
+    /// Takes in the heartbeats of those who count no rounds, and loads.
+    fn take_what_is_not_counted(&mut self, now: Instant, beats: &Beats, evidence: Evidence) {
+        if beats.uneven.is_empty() && beats.loads.is_empty() {
+            return;
+        }
+        let judged = self.detector.judged(now);
+        let places = self.counted_places();
+        let place_of = |count: u32| places.get(count as usize).copied().flatten();
+        for (count, told) in &beats.loads {
+            if let Some(member) = place_of(*count).and_then(|place| self.table.at_mut(place)) {
+                if member.row.take_load(told) {
+                    member.pulse.load_news = TIMES_TOLD;
+                    self.risen = true;
+                }
+            }
+        }
+        let mut returned = Vec::new();
+        for (count, heartbeat) in &beats.uneven {
+            let member = place_of(*count).and_then(|place| self.table.at_mut(place));
+            let Some(mut member) = member.filter(|member| !member.pulse.counts_rounds()) else {
+                continue;
+            };
+            let leap = heartbeat
+                .unix_millis()
+                .saturating_sub(member.word().version.heartbeat.unix_millis());
+            let too_far = evidence == Evidence::Pushed && Duration::from_millis(leap) > LEAP;
+            if !too_far && member.raise_unevenly(*heartbeat, judged) {
+                self.risen = true;
+                returned.push(member.word().id.clone());
+            }
+        }
+        for id in returned {
+            self.note_life(now, &id);
+        }
+    }
+
+    /// Where the pulse of each counted member is, in the order of counting; nowhere for this node itself.
+    fn counted_places(&self) -> Vec<Option<usize>> {
+        let own_place = self.table.rank(self.own.id());
+        let pulses = self.table.pulses().iter().enumerate();
+        let present = pulses.filter(|(_, pulse)| pulse.is_present());
+        let mut places: Vec<Option<usize>> = present.map(|(place, _)| Some(place)).collect();
+        let own_count = places.partition_point(|place| *place < Some(own_place));
+        places.insert(own_count, None);
+        places
+    }
+
     /// The answer to a cheap exchange. `trusted` says whether it came from a confirmed member.
     pub(super) fn take_held(&mut self, now: Instant, from: &Url, held: &Held, trusted: bool) {
         match held {
             _ if !trusted => self.gossip_with(now, from.clone(), Purpose::Gossip),
             // What is held here may have changed since the question.
-            Held::Same(beats) if self.holds_the_same(beats) => self.take_beats(now, beats, None),
+            Held::Same(beats) if self.holds_the_same(beats) => {
+                self.take_beats(now, beats, Evidence::Fetched);
+            }
             Held::Same(_) => {}
             Held::Other(listed) => self.reconcile(now, from, listed),
         }
@@ -195,28 +280,39 @@ impl Node {
     /// Compares what another node holds with what this one does: takes the counts of what is the same, hands over what
     /// the other lacks, and asks for what is lacking here.
     fn reconcile(&mut self, now: Instant, from: &Url, listed: &[Listed]) {
-        let theirs: BTreeMap<u32, &Listed> = listed.iter().map(|one| (one.id_hash, one)).collect();
-        let mut wanted = theirs.clone();
+        let mut theirs: Vec<&Listed> = listed.iter().collect();
+        theirs.sort_unstable_by_key(|one| one.id_hash);
+        let mut wanted = vec![true; theirs.len()];
+        let own_hash = id_hash(self.own.id());
+        let place_of = |hash: u32| theirs.binary_search_by_key(&hash, |one| one.id_hash).ok();
+        place_of(own_hash)
+            .into_iter()
+            .for_each(|own| wanted[own] = false);
         let (mut words, mut counted) = (vec![self.own_entry()], Vec::new());
-        wanted.remove(&id_hash(self.own.id()));
-        for (id, member) in self
-            .table
-            .iter()
-            .filter(|(_, member)| member.is_confirmed())
-        {
-            let hash = id_hash(id);
-            match theirs.get(&hash) {
-                Some(one) if one.fingerprint == member.fingerprint as u32 => {
-                    wanted.remove(&hash);
-                    counted.push((id.clone(), one.beat));
+        for (place, pulse) in self.table.pulses().iter().enumerate() {
+            if pulse.standing == Standing::Hearsay {
+                continue;
+            }
+            let Some(member) = self.table.at(place) else {
+                continue;
+            };
+            match place_of(pulse.id_hash) {
+                Some(at) if theirs[at].fingerprint == member.fingerprint as u32 => {
+                    wanted[at] = false;
+                    if theirs[at].beat > pulse.beat {
+                        counted.push((member.word().id.clone(), theirs[at].beat));
+                    }
                 }
-                Some(_) => words.push(gossip::listed(member, self.leader.as_ref())),
-                None if member.status == Status::Alive => {
-                    words.push(gossip::listed(member, self.leader.as_ref()));
-                }
-                None => {}
+                None if pulse.status != Status::Alive => {}
+                _ => words.push(gossip::listed(member, self.leader.as_ref())),
             }
         }
+        let mut wanted: BTreeMap<u32, &Listed> = theirs
+            .iter()
+            .zip(wanted)
+            .filter(|(_, wanted)| *wanted)
+            .map(|(one, _)| (one.id_hash, *one))
+            .collect();
         for (id, beat) in counted {
             self.take_count(now, &id, beat);
         }
@@ -242,11 +338,16 @@ impl Node {
     fn take_count(&mut self, now: Instant, id: &NodeId, beat: u64) {
         let judged = self.detector.judged(now);
         let risen = self.table.update(id, |member| {
-            let heartbeat = member.heartbeat_of(beat);
-            heartbeat.is_some_and(|heartbeat| member.raise(heartbeat, now, judged))
+            let rounds = member.word().ext.as_ref().and_then(|ext| ext.rounds);
+            let exists = rounds.is_some_and(|rounds| rounds.heartbeat(beat).is_some());
+            let risen = exists && beat > member.pulse.beat;
+            if risen {
+                member.pulse.raise(beat, Rise::at(judged));
+            }
+            risen
         });
         if risen == Some(true) {
-            self.changed = true;
+            self.risen = true;
             self.note_life(now, id);
         }
     }
@@ -271,16 +372,13 @@ impl Node {
         let pushed: BTreeSet<&NodeId> =
             table.entries.iter().map(|entry| &entry.record.id).collect();
         let wanted: BTreeSet<u32> = wanted.iter().copied().collect();
-        let told = gossip::told(self.own_entry(), &self.table, self.leader.as_ref());
-        let mut told = told.into_iter();
-        let own = told.next();
-        let answers = |entry: &Entry| {
-            let id = &entry.record.id;
-            wanted.contains(&id_hash(id)) || pushed.contains(id)
+        let answers = |member: Member<'_>| {
+            wanted.contains(&member.pulse.id_hash) || pushed.contains(&member.word().id)
         };
-        let entries: Vec<Entry> = own
-            .into_iter()
-            .chain(told.filter(answers).take(WORDS_AT_ONCE))
+        let told = gossip::worth_telling(&self.table).filter(|member| answers(*member));
+        let told = told.map(|member| gossip::listed(member, self.leader.as_ref()));
+        let entries: Vec<Entry> = std::iter::once(self.own_entry())
+            .chain(told.take(WORDS_AT_ONCE))
             .collect();
         self.reply(call, Reply::Gossip(entries.into()));
     }
@@ -292,32 +390,8 @@ impl Node {
         }
         if let Some(id) = self.table.holder(url).cloned() {
             self.table
-                .update(&id, |member| member.plain_until = now + PLAINLY);
+                .update(&id, |member| member.odd_mut().plain_until = now + PLAINLY);
             self.gossip_with(now, url.clone(), Purpose::Gossip);
         }
     }
-}
-
-fn push(beats: &mut Beats, member: &mut Member) {
-    let place = beats.beats.len() as u32;
-    match member.record.beat() {
-        Some(beat) => beats.beats.push(beat),
-        None => {
-            // A neighbour's count costs the least.
-            let filler = beats.beats.last().copied().unwrap_or(0);
-            beats.beats.push(filler);
-            beats.uneven.push((place, member.record.version.heartbeat));
-        }
-    }
-    if member.load_news > 0 && beats.loads.len() < LOADS_AT_ONCE {
-        member.load_news -= 1;
-        let (load, beat) = (member.record.card.load, member.load_beat);
-        beats.loads.push((place, LoadAt { load, beat }));
-    }
-}
-
-fn push_own(beats: &mut Beats, beat: u64, load: Option<LoadAt>) {
-    let place = beats.beats.len() as u32;
-    beats.beats.push(beat);
-    beats.loads.extend(load.map(|load| (place, load)));
 }

@@ -3,8 +3,9 @@
 use super::Node;
 use crate::event::{Event, Reason};
 use crate::id::NodeId;
-use crate::member::{Doubt, Inquiry, Standing};
+use crate::member::Doubt;
 use crate::message::Status;
+use crate::pulse::{Inquiry, Standing};
 use crate::record::Record;
 use crate::time::Instant;
 use std::sync::Arc;
@@ -16,9 +17,10 @@ impl Node {
     /// Makes hearsay a member, and says so.
     pub(super) fn confirm(&mut self, now: Instant, id: &NodeId) {
         let newly = self.table.update(id, |member| {
-            let newly = !member.is_confirmed();
-            member.standing = Standing::Confirmed;
-            newly
+            let odd = member.odd_mut();
+            (odd.hearsay_since, odd.asked_in_vain) = (Instant::START, 0);
+            let before = std::mem::replace(&mut member.pulse.standing, Standing::Confirmed);
+            before == Standing::Hearsay
         });
         if newly == Some(true) {
             self.changed = true;
@@ -30,7 +32,7 @@ impl Node {
         let judged = self.detector.judged(now);
         self.book.cross_out(id);
         if let Some(member) = self.table.get(id) {
-            let card = &member.record.card;
+            let card = &member.word().card;
             let (name, url) = (card.name.clone(), member.url().clone());
             let known = judged.since(member.first_rise);
             self.report(Event::Joined {
@@ -45,17 +47,18 @@ impl Node {
 
     /// Notes that a member gave a sign of life, which ends every doubt about it.
     pub(super) fn note_life(&mut self, now: Instant, id: &NodeId) {
-        let was = self.table.get(id).map(|member| member.status);
+        let was = self.table.get(id).map(|member| member.status());
         if !matches!(was, Some(Status::Suspect | Status::Dead | Status::Left)) {
             return;
         }
         let doubted = self.table.update(id, |member| {
             let after = now.since(member.since);
-            member.status = Status::Alive;
+            member.pulse.status = Status::Alive;
             member.since = now;
-            member.doubt = None;
-            let reason = member.reason.take().unwrap_or(Reason::Silence);
-            (member.record.card.name.clone(), after, reason)
+            member.odd_mut().doubt = None;
+            let reason = member.odd_mut().reason.take();
+            let name = member.word().card.name.clone();
+            (name, after, reason.unwrap_or(Reason::Silence))
         });
         self.book.cross_out(id);
         self.changed = true;
@@ -73,15 +76,15 @@ impl Node {
     pub(super) fn suspect(&mut self, now: Instant, id: &NodeId, reason: Reason) {
         let judged = self.detector.judged(now);
         let suspected = self.table.update(id, |member| {
-            let newly = member.status == Status::Alive;
+            let newly = member.pulse.status == Status::Alive;
             if newly {
-                member.status = Status::Suspect;
+                member.pulse.status = Status::Suspect;
                 member.since = now;
-                member.reason = Some(reason);
+                member.odd_mut().reason = Some(reason);
             }
-            member.doubt = None;
-            (newly && member.is_confirmed())
-                .then(|| (member.record.card.name.clone(), member.silent(judged)))
+            member.odd_mut().doubt = None;
+            let (name, silent) = (&member.word().card.name, member.pulse.silent(judged));
+            (newly && member.as_member().is_confirmed()).then(|| (name.clone(), silent))
         });
         if let Some(Some((name, silent))) = suspected {
             self.changed = true;
@@ -105,11 +108,11 @@ impl Node {
             return;
         }
         let silent = member.silent(judged);
-        let reason = member.reason.unwrap_or(Reason::Silence);
-        let (record, url) = (Arc::clone(&member.record), member.url().clone());
+        let reason = member.odd().reason.unwrap_or(Reason::Silence);
+        let (record, url) = (member.record(), member.url().clone());
         let name = record.card.name.clone();
         self.table.update(id, |member| {
-            member.status = Status::Dead;
+            member.pulse.status = Status::Dead;
             member.since = now;
         });
         self.book
@@ -132,10 +135,10 @@ impl Node {
         word: Option<Arc<Record>>,
     ) {
         let url = self.table.update(id, |member| {
-            let keeps_word =
-                word.is_none() && matches!(member.doubt, Some(Doubt::SaidToLeave(Some(_))));
+            let doubt = &mut member.odd_mut().doubt;
+            let keeps_word = word.is_none() && matches!(doubt, Some(Doubt::SaidToLeave(Some(_))));
             if !keeps_word {
-                member.doubt = Some(Doubt::SaidToLeave(word));
+                *doubt = Some(Doubt::SaidToLeave(word));
             }
             member.url().clone()
         });
@@ -153,25 +156,26 @@ impl Node {
             self.table.remove(id);
             return;
         }
-        let newly = member.status != Status::Left;
+        let newly = member.status() != Status::Left;
         let judged = self.detector.judged(now);
         let departed = self.table.update(id, |member| {
             if let Some(word) = word {
-                member.hold(member.record.merged(word));
+                let merged = member.as_member().record().merged(word);
+                member.hold(Arc::new(merged));
             }
             if newly {
-                member.status = Status::Left;
+                member.pulse.status = Status::Left;
                 member.since = now;
             }
-            member.doubt = None;
-            let reason = match member.record.has_left() {
+            member.odd_mut().doubt = None;
+            let reason = match member.word().has_left() {
                 true => Reason::Goodbye,
                 false => Reason::Departure,
             };
-            member.reason = Some(reason);
+            member.odd_mut().reason = Some(reason);
             let known = judged.since(member.first_rise);
             (
-                Arc::clone(&member.record),
+                member.as_member().record(),
                 member.url().clone(),
                 known,
                 reason,
@@ -200,7 +204,11 @@ impl Node {
 
     /// Takes note that an exchange with whoever is at `url` failed because nobody listens there.
     pub(super) fn note_refusal(&mut self, now: Instant, id: &NodeId) {
-        match self.table.get(id).and_then(|member| member.doubt.clone()) {
+        match self
+            .table
+            .get(id)
+            .and_then(|member| member.odd().doubt.clone())
+        {
             Some(Doubt::SaidToLeave(word)) => self.mark_left(now, id, word.as_ref()),
             Some(Doubt::NameElsewhere) => self.suspect(now, id, Reason::Refusal),
             None => {}
@@ -209,12 +217,11 @@ impl Node {
 
     /// Takes note that hearsay did not answer.
     pub(super) fn note_no_answer(&mut self, id: &NodeId) {
-        let tired = self.table.update(id, |member| match &mut member.standing {
-            Standing::Confirmed => false,
-            Standing::Hearsay { failures, .. } => {
-                *failures += 1;
-                *failures >= PATIENCE_WITH_HEARSAY
-            }
+        let tired = self.table.update(id, |member| {
+            let is_hearsay = member.pulse.standing == Standing::Hearsay;
+            let asked_in_vain = &mut member.odd_mut().asked_in_vain;
+            *asked_in_vain += u8::from(is_hearsay);
+            *asked_in_vain >= PATIENCE_WITH_HEARSAY
         });
         if tired == Some(true) {
             self.table.remove(id);
@@ -226,11 +233,13 @@ impl Node {
     /// is sent nothing.
     pub(super) fn give_up_asking(&mut self, now: Instant, id: &NodeId) {
         let cut_off = self.table.update(id, |member| {
-            if matches!(member.inquiry, Inquiry::Direct | Inquiry::ThroughOthers) {
-                member.inquiry = Inquiry::Over;
+            let inquiry = &mut member.pulse.inquiry;
+            if matches!(inquiry, Inquiry::Direct | Inquiry::ThroughOthers) {
+                *inquiry = Inquiry::Over;
             }
-            member.cut_off = member.failures > 0;
-            member.cut_off
+            let odd = member.odd_mut();
+            odd.cut_off = odd.failures > 0;
+            odd.cut_off
         });
         self.changed |= cut_off == Some(true);
         self.next_sweep = now;
@@ -244,13 +253,13 @@ impl Node {
     }
 
     pub(super) fn forget(&mut self, now: Instant, id: &NodeId, reason: Reason) {
-        if let Some(member) = self.table.remove(id) {
+        if let Some((_, row)) = self.table.remove(id) {
             self.changed = true;
-            let name = member.record.card.name.clone();
+            let name = row.word().card.name.clone();
             self.report(Event::Forgotten {
                 id: id.clone(),
                 name,
-                gone: now.since(member.since),
+                gone: now.since(row.since),
                 reason,
             });
         }

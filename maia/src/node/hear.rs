@@ -4,8 +4,9 @@ use super::Node;
 use crate::address::Url;
 use crate::error::Invalid;
 use crate::event::{Event, Reason};
-use crate::member::{Member, Standing};
+use crate::member::Row;
 use crate::message::{Entry, Status};
+use crate::pulse::{Pulse, Standing};
 use crate::record::Record;
 use crate::time::Instant;
 use std::sync::Arc;
@@ -98,12 +99,11 @@ impl Node {
         let Some(held) = self.table.get(&word.id) else {
             return;
         };
-        if !word.supersedes(&held.record) {
+        let (held_word, status) = (held.record(), held.status());
+        if !word.supersedes(&held_word) {
             return;
         }
-        if held.status == Status::Left
-            && word.version.incarnation <= held.record.version.incarnation
-        {
+        if status == Status::Left && word.version.incarnation <= held_word.version.incarnation {
             return;
         }
         if word.has_left() {
@@ -113,15 +113,15 @@ impl Node {
             }
             return;
         }
-        if evidence == Evidence::Pushed && is_strange(word, &held.record) {
+        if evidence == Evidence::Pushed && is_strange(word, &held_word) {
             let url = held.url().clone();
-            if word.card.url != held.record.card.url && !word.card.url.is_unspecified() {
+            if word.card.url != held_word.card.url && !word.card.url.is_unspecified() {
                 self.follow_lead(&word.card.url);
             }
             self.ask_about(now, url, &word.id);
             return;
         }
-        if word.card.url != held.record.card.url && !self.may_take_address(now, word) {
+        if word.card.url != held_word.card.url && !self.may_take_address(now, word) {
             return;
         }
         self.take(now, word);
@@ -132,7 +132,7 @@ impl Node {
         let judged = self.detector.judged(now);
         let risen = self
             .table
-            .update(&word.id, |member| member.take(word, now, judged));
+            .update(&word.id, |member| member.take(word, judged));
         self.changed = true;
         if risen == Some(true) {
             self.note_life(now, &word.id);
@@ -163,10 +163,7 @@ impl Node {
             return;
         }
         let standing = match evidence {
-            Evidence::Pushed => Standing::Hearsay {
-                since: now,
-                failures: 0,
-            },
+            Evidence::Pushed => Standing::Hearsay,
             Evidence::Fetched | Evidence::Owner => Standing::Confirmed,
         };
         let reason = match evidence {
@@ -194,8 +191,11 @@ impl Node {
         }
         self.ask_namesake(now, record);
         let judged = self.detector.judged(now);
-        self.table
-            .insert(Member::new(Arc::clone(record), standing, now, judged));
+        let mut row = Row::new(Arc::clone(record), now, judged);
+        if is_hearsay {
+            row.odd_mut().hearsay_since = now;
+        }
+        self.table.insert(Pulse::new(record, standing, judged), row);
         self.changed = true;
         self.next_sweep = self.next_sweep.min(now + self.config.failure_timeout);
         true
@@ -208,8 +208,7 @@ impl Node {
             .get(&word.id)
             .filter(|member| !member.is_confirmed());
         let is_same = held.is_some_and(|member| {
-            let record = &member.record;
-            record.version >= word.version && record.card.url == word.card.url
+            member.version() >= word.version && member.word().card.url == word.card.url
         });
         if is_same {
             self.confirm(now, &word.id);
@@ -241,14 +240,10 @@ impl Node {
         if room {
             return true;
         }
-        let since = |member: &Member| match member.standing {
-            Standing::Confirmed => None,
-            Standing::Hearsay { since, .. } => Some(since),
-        };
         let latest = self
             .table
-            .iter()
-            .filter_map(|(id, member)| since(member).map(|since| (since, id.clone())))
+            .unconfirmed()
+            .map(|member| (member.odd().hearsay_since, member.word().id.clone()))
             .max();
         latest.is_some_and(|(_, id)| self.table.remove(&id).is_some())
     }

@@ -23,7 +23,10 @@ const OUT_OF_STEP: u64 = 3;
 #[derive(Debug)]
 pub(super) struct Own {
     pub(super) record: Arc<Record>,
+    /// Stands for that record, but for heartbeat and load.
+    fingerprint: u64,
     card: Card,
+    load: Load,
     ext: Ext,
     /// What it does when it is not on its way out.
     services: Vec<Label>,
@@ -58,7 +61,6 @@ impl Own {
             url: me.url,
             services: me.services,
             agents: me.agents,
-            load: Load::default(),
         };
         let ext = Ext {
             version: me.version,
@@ -68,15 +70,18 @@ impl Own {
             id: me.id,
             version: Version::default(),
             card: Arc::new(card.clone()),
+            load: Load::default(),
             ext: None,
         };
         Incarnation::default().next(wall)?;
         let tick_millis = u32::try_from(tick.as_millis()).unwrap_or(u32::MAX).max(1);
         let mut own = Self {
+            fingerprint: record.fingerprint(),
             record: Arc::new(record),
             services: card.services.clone(),
             agents: card.agents.clone(),
             card,
+            load: Load::default(),
             ext,
             tick: Duration::from_millis(u64::from(tick_millis)),
             next_round,
@@ -105,6 +110,10 @@ impl Own {
 
     pub(super) fn id(&self) -> &NodeId {
         &self.record.id
+    }
+
+    pub(super) fn fingerprint(&self) -> u64 {
+        self.fingerprint
     }
 
     pub(super) fn has_left(&self) -> bool {
@@ -172,7 +181,7 @@ impl Own {
     /// Tells its load to the others, if that moved enough, or was last told `rounds` rounds ago. It is passed on `times`
     /// times.
     pub(super) fn tell_load(&mut self, rounds: u64, times: u8) {
-        let (now, told) = (self.card.load, self.told_load);
+        let (now, told) = (self.load, self.told_load);
         if moved(&told.load, &now) || self.beats.saturating_sub(told.beat) >= rounds {
             self.told_load = LoadAt {
                 load: now,
@@ -184,7 +193,7 @@ impl Own {
 
     /// How busy it is; told with the next heartbeat.
     pub(super) fn set_load(&mut self, load: Load) {
-        self.card.load = load;
+        self.load = load;
     }
 
     pub(super) fn set_agents(&mut self, agents: Vec<Label>) {
@@ -233,9 +242,9 @@ impl Own {
         if word.version.incarnation != own.version.incarnation {
             return word.version.incarnation > own.version.incarnation;
         }
+        // The load may be told later than the heartbeat that it came with.
         let card_is_wrong = word.version.heartbeat > own.version.heartbeat
-            || word.version.heartbeat == own.version.heartbeat
-                && !same_but_for_load(&word.card, &own.card);
+            || word.version.heartbeat == own.version.heartbeat && word.card != own.card;
         let ext_is_wrong = match (&word.ext, &own.ext) {
             (Some(word), Some(own)) => word.n > own.n || word.n == own.n && word != own,
             _ => false,
@@ -258,7 +267,7 @@ impl Own {
             (None, None) => own,
         };
         record.version.heartbeat = Heartbeat::default();
-        self.record = Arc::new(record);
+        self.keep(record);
         self.count_from(now, wall);
         self.ext.n = 0;
         self.write(wall);
@@ -308,9 +317,12 @@ impl Own {
         let next = record.version.heartbeat.unix_millis() + 1;
         if let Some(heartbeat) = Heartbeat::from_unix_millis(millis.max(next)) {
             record.version.heartbeat = heartbeat;
-            record.card = Arc::new(self.card.clone());
+            record.load = self.load;
+            if *record.card != self.card {
+                record.card = Arc::new(self.card.clone());
+            }
         }
-        self.record = Arc::new(record);
+        self.keep(record);
     }
 
     /// Writes the part that only our nodes know.
@@ -319,6 +331,22 @@ impl Own {
         self.ext.rounds = Some(self.rounds);
         let mut record = Record::clone(&self.record);
         record.ext = Some(Arc::new(self.ext.clone()));
+        self.keep(record);
+    }
+
+    fn keep(&mut self, record: Record) {
+        let same = |held: &Record| {
+            (&held.id, held.version.incarnation, &held.card, &held.ext)
+                == (
+                    &record.id,
+                    record.version.incarnation,
+                    &record.card,
+                    &record.ext,
+                )
+        };
+        if !same(&self.record) {
+            self.fingerprint = record.fingerprint();
+        }
         self.record = Arc::new(record);
     }
 }
@@ -327,15 +355,6 @@ impl Own {
 fn fresh_id(rng: &mut Rng) -> NodeId {
     let text = format!("{:016x}{:016x}", rng.draw(), rng.draw());
     NodeId::new(&text).expect("hexadecimal digits make an id")
-}
-
-/// The load may be told later than the heartbeat that it came with.
-fn same_but_for_load(one: &Card, other: &Card) -> bool {
-    let load = one.load;
-    Card {
-        load,
-        ..other.clone()
-    } == *one
 }
 
 /// Whether a load differs enough to be worth telling: by a request and a tenth of them, or by five points.

@@ -10,8 +10,9 @@ use crate::address::Url;
 use crate::detector::question_timeout;
 use crate::gossip;
 use crate::id::NodeId;
-use crate::member::{Inquiry, Member, Standing};
+use crate::member::Member;
 use crate::message::{Request, Status};
+use crate::pulse::{Inquiry, Pulse};
 use crate::time::Instant;
 
 /// Questions about silence that are open at a time; a round allows twice as many.
@@ -33,11 +34,8 @@ impl Node {
     pub(super) fn ask_hearsay(&mut self, now: Instant) {
         let mut hearsay: Vec<(Instant, NodeId)> = self
             .table
-            .iter()
-            .filter_map(|(id, member)| match member.standing {
-                Standing::Confirmed => None,
-                Standing::Hearsay { since, .. } => Some((since, id.clone())),
-            })
+            .unconfirmed()
+            .map(|member| (member.odd().hearsay_since, member.word().id.clone()))
             .collect();
         hearsay.sort();
         let (kept, tired): (Vec<_>, Vec<_>) = hearsay
@@ -95,7 +93,7 @@ impl Node {
         let speaks_ours = about
             .as_ref()
             .and_then(|id| self.table.get(id))
-            .is_none_or(Member::is_ours);
+            .is_none_or(|member| member.is_ours());
         let entry = self.own_entry();
         let request = if speaks_ours {
             Request::Heartbeat { entry, ask: None }
@@ -126,7 +124,12 @@ impl Node {
         let Some(url) = self.table.get(id).map(|member| member.url().clone()) else {
             return;
         };
-        let asking = self.table.present().filter(|m| is_being_asked(m)).count();
+        let asking = self
+            .table
+            .pulses()
+            .iter()
+            .filter(|pulse| is_being_asked(pulse))
+            .count();
         if asking >= SILENT_AT_ONCE || self.questions_left == 0 {
             // Asked later, or judged by age.
             self.next_sweep = self
@@ -142,7 +145,7 @@ impl Node {
         ) {
             self.questions_left -= 1;
             self.table
-                .update(id, |member| member.inquiry = Inquiry::Direct);
+                .update(id, |member| member.pulse.inquiry = Inquiry::Direct);
             self.next_sweep = self
                 .next_sweep
                 .min(now + 2 * question_timeout(&self.config));
@@ -151,8 +154,8 @@ impl Node {
 
     /// The direct question went unanswered: up to three others are asked whether they can reach the member.
     pub(super) fn ask_through_others(&mut self, now: Instant, id: &NodeId) {
-        let helps = |member: &Member| {
-            member.record.id != *id && member.is_ours() && member.status == Status::Alive
+        let helps = |member: Member<'_>| {
+            member.word().id != *id && member.is_ours() && member.status() == Status::Alive
         };
         let helpers = gossip::peers(&self.table, ASKED_THROUGH, &mut self.rng, helps);
         if helpers.is_empty() {
@@ -160,9 +163,9 @@ impl Node {
             return;
         }
         self.table.update(id, |member| {
-            member.helpers = helpers.len();
-            if member.inquiry == Inquiry::Direct {
-                member.inquiry = Inquiry::ThroughOthers;
+            member.odd_mut().helpers = helpers.len();
+            if member.pulse.inquiry == Inquiry::Direct {
+                member.pulse.inquiry = Inquiry::ThroughOthers;
             }
         });
         for helper in helpers {
@@ -180,9 +183,11 @@ impl Node {
     /// An exchange with a member failed; after two in a row others are asked whether they can reach it.
     pub(super) fn note_failed_exchange(&mut self, now: Instant, id: &NodeId) {
         let to_ask = self.table.update(id, |member| {
-            member.failures = member.failures.saturating_add(1);
-            let in_a_row = member.failures % FAILURES == 0;
-            in_a_row && member.helpers == 0 && !member.cut_off && member.is_present()
+            let odd = member.odd_mut();
+            odd.failures = odd.failures.saturating_add(1);
+            let in_a_row = odd.failures % FAILURES == 0;
+            let may_ask = in_a_row && odd.helpers == 0 && !odd.cut_off;
+            may_ask && member.pulse.is_present()
         });
         if to_ask == Some(true) {
             self.ask_through_others(now, id);
@@ -190,7 +195,8 @@ impl Node {
     }
 }
 
-fn is_being_asked(member: &Member) -> bool {
-    member.status == Status::Alive
-        && matches!(member.inquiry, Inquiry::Direct | Inquiry::ThroughOthers)
+fn is_being_asked(pulse: &Pulse) -> bool {
+    pulse.is_present()
+        && pulse.status == Status::Alive
+        && matches!(pulse.inquiry, Inquiry::Direct | Inquiry::ThroughOthers)
 }

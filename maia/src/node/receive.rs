@@ -6,8 +6,8 @@ use crate::detector::question_timeout;
 use crate::error::Invalid;
 use crate::gossip;
 use crate::id::NodeId;
-use crate::member::{Member, Standing};
 use crate::message::{Caller, Entry, Refusal, Reply, Request, State, Status, Subject, Table};
+use crate::pulse::Standing;
 use crate::time::Instant;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -192,15 +192,11 @@ impl Node {
             return;
         }
         if self.table.get(id).is_none() && !self.book.blocks(&entry.record, now) {
-            let standing = Standing::Hearsay {
-                since: now,
-                failures: 0,
-            };
-            self.enter(now, &entry.record, standing, false);
+            self.enter(now, &entry.record, Standing::Hearsay, false);
         }
         self.table.update(id, |member| {
-            if !member.is_confirmed() {
-                member.reach = Some(url.clone());
+            if member.pulse.standing == Standing::Hearsay {
+                member.odd_mut().reach = Some(url.clone());
             }
         });
         self.ask_about(now, url, id);
@@ -244,7 +240,9 @@ impl Node {
     }
 
     pub(super) fn is_confirmed(&self, id: &NodeId) -> bool {
-        self.table.get(id).is_some_and(Member::is_confirmed)
+        self.table
+            .get(id)
+            .is_some_and(|member| member.is_confirmed())
     }
 
     /// Says goodbye; the reply waits until the others have been told.
@@ -280,10 +278,9 @@ impl Node {
         if self.own.has_left() {
             self.own.come_back(now);
             let judged = self.detector.judged(now);
-            let known: Vec<NodeId> = self.table.present().map(|m| m.record.id.clone()).collect();
+            let known: Vec<NodeId> = self.table.present().map(|m| m.word().id.clone()).collect();
             for id in known {
-                self.table
-                    .update(&id, |member| member.show_life(now, judged));
+                self.table.update(&id, |member| member.show_life(judged));
             }
             self.joined = self.seeds.is_empty();
             self.join_attempts = 0;

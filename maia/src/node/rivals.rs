@@ -4,7 +4,7 @@ use super::Node;
 use crate::address::Url;
 use crate::event::Event;
 use crate::id::NodeId;
-use crate::member::Doubt;
+use crate::member::{Doubt, Member};
 use crate::message::Status;
 use crate::record::Record;
 use crate::time::Instant;
@@ -37,7 +37,7 @@ impl Node {
         let held_firmly = self
             .table
             .get(&holder)
-            .is_some_and(|member| member.status == Status::Alive);
+            .is_some_and(|member| member.status() == Status::Alive);
         if !held_firmly {
             self.replace(now, &holder, &record.id, url);
             return true;
@@ -86,17 +86,21 @@ impl Node {
     }
 
     pub(super) fn replace(&mut self, now: Instant, holder: &NodeId, by: &NodeId, url: &Url) {
-        let Some(gone) = self.table.remove(holder) else {
+        let Some((pulse, row)) = self.table.remove(holder) else {
             return;
+        };
+        let gone = Member {
+            pulse: &pulse,
+            row: &row,
         };
         self.changed = true;
         if !gone.is_confirmed() {
             return;
         }
-        let left = gone.status == Status::Left;
-        let name = gone.record.card.name.clone();
+        let left = gone.status() == Status::Left;
+        let name = gone.word().card.name.clone();
         self.book
-            .remember(gone.record, url.clone(), left, now, &self.config.limits);
+            .remember(gone.record(), url.clone(), left, now, &self.config.limits);
         let known = self.detector.judged(now).since(gone.first_rise);
         let displaced_before = self.note_rivals(now, url, Some(holder.clone()));
         let (url, one, other) = (url.clone(), holder.clone(), by.clone());
@@ -128,7 +132,7 @@ impl Node {
         };
         if url != record.card.url {
             self.table.update(&namesake, |member| {
-                member.doubt = Some(Doubt::NameElsewhere);
+                member.odd_mut().doubt = Some(Doubt::NameElsewhere);
             });
             self.ask_about(now, url, &namesake);
         }

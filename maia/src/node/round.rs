@@ -7,9 +7,10 @@ use crate::detector::Verdict;
 use crate::event::Reason;
 use crate::gossip;
 use crate::id::NodeId;
-use crate::member::Member;
 use crate::message::{Entry, Failure, Request, Status, Subject};
+use crate::pulse::Pulse;
 use crate::time::{Instant, Wall};
+use std::cmp::Reverse;
 use std::time::Duration;
 
 /// Questions about silence that a round allows.
@@ -128,11 +129,9 @@ impl Node {
 
     /// Counts on from where the mesh is, so that all counts are close to each other and cheap to tell.
     fn fall_in_step(&mut self) {
-        let counts = self
-            .table
-            .present()
-            .filter(|member| member.status == Status::Alive);
-        if let Some(highest) = counts.filter_map(|member| member.record.beat()).max() {
+        let alive = |pulse: &&Pulse| pulse.is_present() && pulse.status == Status::Alive;
+        let counts = self.table.pulses().iter().filter(alive);
+        if let Some(highest) = counts.map(|pulse| pulse.beat).max() {
             self.own.fall_in_step(highest);
         }
     }
@@ -146,7 +145,7 @@ impl Node {
     fn look_at_the_gone(&mut self, now: Instant) {
         let is_missing = |seed: &&Seed| {
             let member = seed.node.as_ref().and_then(|id| self.table.get(id));
-            !member.is_some_and(Member::is_present)
+            !member.is_some_and(|member| member.is_present())
         };
         let missing: Vec<Url> = if self.joined {
             let seeds = self.seeds.iter().filter(is_missing);
@@ -156,7 +155,10 @@ impl Node {
         };
         for url in self.book.to_look_at(missing, &mut self.rng) {
             if !self.exchanges.is_gossiping(&url) {
-                self.gossip_with(now, url, Purpose::LookAt);
+                // Mostly nobody is there: our word alone is enough to be answered with all that is known there.
+                let request = Request::Gossip(vec![self.own_entry()].into());
+                let patience = self.config.exchange_timeout;
+                self.send(now, url, request, Purpose::LookAt, patience);
             }
         }
     }
@@ -230,18 +232,27 @@ impl Node {
     /// Carries out what each member's silence has come to.
     pub(super) fn sweep(&mut self, now: Instant) {
         let mut next = now + self.config.failure_timeout;
-        let mut to_ask: Vec<(Instant, NodeId)> = Vec::new();
+        let mut to_ask: Vec<(Reverse<Duration>, NodeId)> = Vec::new();
         let mut due: Vec<(NodeId, Verdict)> = Vec::new();
-        for (id, member) in self.table.iter() {
+        let judged = self.detector.judged(now);
+        for (place, pulse) in self.table.pulses().iter().enumerate() {
+            if let Some(left) = self.detector.is_well(pulse, judged) {
+                next = next.min(now + left);
+                continue;
+            }
+            let Some(member) = self.table.at(place) else {
+                continue;
+            };
+            let id = member.word().id.clone();
             match self.detector.judge(member, now) {
                 Verdict::Unchanged(until) => next = next.min(until),
                 Verdict::Ask(until) => {
                     next = next.min(until);
                     if member.is_confirmed() {
-                        to_ask.push((member.last_rise, id.clone()));
+                        to_ask.push((Reverse(member.silent(judged)), id));
                     }
                 }
-                verdict => due.push((id.clone(), verdict)),
+                verdict => due.push((id, verdict)),
             }
         }
         self.next_sweep = next;

@@ -276,8 +276,8 @@ pub(super) fn entry(id: &str, name: &str, url: Url, wall: Wall) -> Entry {
             url,
             services: Vec::new(),
             agents: Vec::new(),
-            load: Load::default(),
         }),
+        load: Load::default(),
         ext: None,
     };
     Entry {

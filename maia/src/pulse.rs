@@ -1,0 +1,265 @@
+//! The part of a member that every exchange touches: its count of rounds, and when it last rose here.
+//!
+//! A mesh of a thousand nodes passes every member's count by each node several times a second, so a pulse is 48 bytes and
+//! lies next to those of its neighbours; all else that is known of a member lies elsewhere (`member`).
+//!
+//! Times are milliseconds on the clock that silence is judged by, kept modulo 2^32, which is seven weeks: only differences
+//! are ever taken, and nobody is silent for so long and still has a row.
+
+use crate::id::NodeId;
+use crate::message::Status;
+use crate::record::{Heartbeat, Record, Rounds, id_hash};
+use crate::time::Instant;
+use std::cmp::Ordering;
+use std::time::Duration;
+
+/// Where the question stands that a silent member is asked before it is called suspect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Inquiry {
+    /// Not asked since its last sign of life.
+    None,
+    /// Asked directly.
+    Direct,
+    /// Asked through others.
+    ThroughOthers,
+    /// Nobody could say that it lives.
+    Over,
+}
+
+/// How this node came to hold a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It answered at its address under its id, or a confirmed node of ours vouched for it.
+    Confirmed,
+    /// Heard of only through others: asked, and gone if it does not answer.
+    Hearsay,
+}
+
+/// A member's signs of life.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pulse {
+    /// The first eight bytes of the id, by which most ids differ, and its hash.
+    key: u64,
+    pub(crate) id_hash: u32,
+    /// Rounds that the owner has counted; zero for an older node, which counts none.
+    pub(crate) beat: u64,
+    /// When round zero was, on the owner's clock, and the time between two rounds; zero for an older node.
+    origin: u32,
+    tick: u32,
+    /// When its version last rose here.
+    rise: u32,
+    pace: Pace,
+    pub(crate) standing: Standing,
+    pub(crate) status: Status,
+    pub(crate) inquiry: Inquiry,
+    /// How often its load is still to be passed on.
+    pub(crate) load_news: u8,
+    pub(crate) says_it_leads: bool,
+    pub(crate) is_draining: bool,
+}
+
+/// How a member's heartbeats lie on this node's clock: the least of arrival minus heartbeat, over the last 64 to 128 of
+/// them. The quickest arrival is the nearest to when the heartbeat was made.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    earlier: u32,
+    quickest: u32,
+}
+
+/// A difference that is longer is a rise that lies ahead: this node's own sleep was taken off the clock since.
+const LONGEST_SILENCE: u32 = u32::MAX / 8 * 7;
+
+/// Rounds after which the quickest arrival is sought anew.
+const WINDOW: u64 = 64;
+
+impl Pulse {
+    pub(crate) fn new(record: &Record, standing: Standing, judged: Instant) -> Self {
+        let mut pulse = Self {
+            key: key(&record.id),
+            id_hash: id_hash(&record.id),
+            beat: 0,
+            origin: 0,
+            tick: 0,
+            rise: millis_up(judged),
+            pace: Pace {
+                earlier: 0,
+                quickest: 0,
+            },
+            standing,
+            status: Status::Alive,
+            inquiry: Inquiry::None,
+            load_news: 0,
+            says_it_leads: false,
+            is_draining: false,
+        };
+        pulse.go_by(record);
+        pulse.forget_pace();
+        pulse
+    }
+
+    /// Goes by `record`, its owner's word.
+    pub(crate) fn go_by(&mut self, record: &Record) {
+        let rounds = record.ext.as_ref().and_then(|ext| ext.rounds);
+        let Rounds {
+            origin_millis,
+            interval_millis,
+        } = rounds.unwrap_or(Rounds {
+            origin_millis: 0,
+            interval_millis: 0,
+        });
+        self.origin = origin_millis as u32;
+        self.tick = interval_millis;
+        self.beat = record.beat().unwrap_or(0);
+        self.says_it_leads = record.says_it_leads();
+        self.is_draining = record.is_draining();
+    }
+
+    /// How its id compares to `id`, as far as the beginnings of the two tell.
+    #[inline]
+    pub(crate) fn compare(&self, id: Key) -> Ordering {
+        self.key.cmp(&id.0)
+    }
+
+    pub(crate) fn counts_rounds(&self) -> bool {
+        self.tick > 0
+    }
+
+    /// How far the heartbeat would leap if its owner had counted `beat` rounds.
+    pub(crate) fn leap(&self, beat: u64) -> Duration {
+        let rounds = beat.saturating_sub(self.beat);
+        Duration::from_millis(rounds.saturating_mul(u64::from(self.tick)))
+    }
+
+    /// Takes a greater count in, which is a sign of life.
+    pub(crate) fn raise(&mut self, beat: u64, rise: Rise) {
+        let window_is_over = beat / WINDOW != self.beat / WINDOW;
+        self.beat = beat;
+        self.show_life(rise);
+        self.observe(window_is_over);
+    }
+
+    /// Notes a sign of life.
+    pub(crate) fn show_life(&mut self, rise: Rise) {
+        self.rise = rise.0;
+        self.inquiry = Inquiry::None;
+    }
+
+    /// Notes that the newest heartbeat has just arrived.
+    pub(crate) fn observe(&mut self, window_is_over: bool) {
+        let lag = self.rise.wrapping_sub(self.heartbeat());
+        if window_is_over {
+            self.pace.earlier = self.pace.quickest;
+            self.pace.quickest = lag;
+        } else {
+            self.pace.quickest = sooner(self.pace.quickest, lag);
+        }
+    }
+
+    /// Seeks the quickest arrival anew, in another life of the owner's.
+    pub(crate) fn forget_pace(&mut self) {
+        let lag = self.rise.wrapping_sub(self.heartbeat());
+        self.pace = Pace {
+            earlier: lag,
+            quickest: lag,
+        };
+    }
+
+    /// Whether it is one of those that make up the mesh: confirmed, and neither given up nor gone.
+    #[inline]
+    pub(crate) fn is_present(&self) -> bool {
+        self.standing == Standing::Confirmed
+            && matches!(self.status, Status::Alive | Status::Suspect)
+    }
+
+    /// How long it has been silent, counting from the arrival of its last sign of life.
+    #[inline]
+    pub(crate) fn silent(&self, judged: Instant) -> Duration {
+        let silent = millis_down(judged).wrapping_sub(self.rise);
+        let is_yet_to_come = silent > LONGEST_SILENCE;
+        Duration::from_millis(if is_yet_to_come { 0 } else { u64::from(silent) })
+    }
+
+    /// How long it has been silent, counting from when its last sign of life was due by its own pace: news that
+    /// travelled long, by up to four times `tick`, does not stretch the silence. An older node keeps no pace, so its
+    /// arrivals count.
+    pub(crate) fn silent_by_its_pace(&self, judged: Instant, tick: Duration) -> Duration {
+        let silent = self.silent(judged);
+        if !self.counts_rounds() {
+            return silent;
+        }
+        let due = sooner(self.pace.quickest, self.pace.earlier).wrapping_add(self.heartbeat());
+        let late = (self.rise.wrapping_sub(due) as i32).max(0);
+        silent + Duration::from_millis(late as u64).min(4 * tick)
+    }
+
+    /// Its newest heartbeat, on its owner's clock.
+    fn heartbeat(&self) -> u32 {
+        (self.beat as u32)
+            .wrapping_mul(self.tick)
+            .wrapping_add(self.origin)
+    }
+}
+
+/// The beginning of an id.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Key(u64);
+
+impl Key {
+    pub(crate) fn of(id: &NodeId) -> Self {
+        Self(key(id))
+    }
+}
+
+fn key(id: &NodeId) -> u64 {
+    let mut first = [0; 8];
+    for (place, byte) in first.iter_mut().zip(id.as_str().bytes()) {
+        *place = byte;
+    }
+    u64::from_be_bytes(first)
+}
+
+/// The moment of a sign of life, as pulses keep it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rise(u32);
+
+impl Rise {
+    pub(crate) fn at(judged: Instant) -> Self {
+        Self(millis_up(judged))
+    }
+}
+
+/// Of two differences the lesser.
+fn sooner(one: u32, other: u32) -> u32 {
+    if (one.wrapping_sub(other) as i32) < 0 {
+        one
+    } else {
+        other
+    }
+}
+
+/// Rounded so that no silence is ever counted too long.
+fn millis_up(instant: Instant) -> u32 {
+    instant.since_start().as_nanos().div_ceil(1_000_000) as u32
+}
+
+fn millis_down(instant: Instant) -> u32 {
+    instant.since_start().as_millis() as u32
+}
+
+/// The heartbeat of `record` where its owner has counted `beat` rounds by now.
+pub(crate) fn heartbeat_at(record: &Record, beat: u64) -> Heartbeat {
+    let written = record.version.heartbeat;
+    let rounds = record.ext.as_ref().and_then(|ext| ext.rounds);
+    let counted = rounds.and_then(|rounds| rounds.heartbeat(beat));
+    counted.map_or(written, |counted| counted.max(written))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pulse_is_small() {
+        assert_eq!(size_of::<Pulse>(), 48);
+    }
+}
