@@ -97,6 +97,9 @@ pub struct RequestStatus {
     pub forwarded: u32,
     /// Answered, by what came of them: `local`, `forwarded`, `unavailable`, …
     pub total: BTreeMap<String, u64>,
+    /// Turned away at a bound, by the name that the bound has under `spec.limits`.
+    #[serde(default)]
+    pub turned_away: BTreeMap<String, u64>,
 }
 
 /// The mesh as the answering node sees it.

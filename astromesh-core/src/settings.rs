@@ -217,12 +217,16 @@ pub struct HttpLimits {
     pub gossip_body_bytes: usize,
     /// Bytes of a body of the other mesh calls. 64 KiB.
     pub body_bytes: usize,
+    /// Bytes of all bodies that are in memory because they are being read or answered. 32 MiB.
+    pub all_bodies_bytes: usize,
     /// Bytes of a request's head. 16 KiB, at least 8.
     pub header_bytes: usize,
     /// Headers of a request. 64, at most 1,024.
     pub headers: usize,
     /// Gossip exchanges answered at once. 64.
     pub concurrent_gossip: usize,
+    /// Open connections. 4,096; fewer where the process may not have so many files.
+    pub connections: usize,
     /// From a connection's opening to its first byte. 5 s.
     pub first_byte_timeout: Duration,
     /// From a request's first byte to the end of its head. 5 s.
@@ -238,9 +242,11 @@ impl Default for HttpLimits {
         Self {
             gossip_body_bytes: 8 * 1_024 * 1_024,
             body_bytes: 64 * 1_024,
+            all_bodies_bytes: 32 * 1_024 * 1_024,
             header_bytes: 16 * 1_024,
             headers: 64,
             concurrent_gossip: 64,
+            connections: 4_096,
             first_byte_timeout: Duration::from_secs(5),
             headers_timeout: Duration::from_secs(5),
             body_timeout: Duration::from_secs(10),

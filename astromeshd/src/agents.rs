@@ -7,10 +7,11 @@ mod echo;
 mod http;
 
 use crate::answer::{Answer, trouble};
+use crate::bodies::{Bodies, Longest};
 use astromesh_core::agent::{self, Agent, AgentKind};
 use astromesh_core::api::RunRequest;
 use astromesh_core::error::ConfigError;
-use astromesh_core::http::{BoxError, Pool, ReadError, read_bounded};
+use astromesh_core::http::{BoxError, Pool};
 use astromesh_core::settings::{Service, Settings};
 use hyper::StatusCode;
 use hyper::body::Bytes;
@@ -18,10 +19,12 @@ use maia::id::Label;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::time::Duration;
-use tokio::time::timeout;
 
 /// The longest request that is read: a long conversation as its context.
-const REQUEST_BYTES: usize = 8 * 1_024 * 1_024;
+const REQUEST: Longest = Longest {
+    bytes: 8 * 1_024 * 1_024,
+    limit: "run_body_bytes",
+};
 
 /// The name of the built-in agent.
 const ECHO: &str = "echo";
@@ -49,6 +52,8 @@ pub(crate) struct Around<'a> {
     pub(crate) node: &'a str,
     /// Connections to places that the operator wrote down.
     pub(crate) listed: &'a Pool,
+    /// Where bodies are read.
+    pub(crate) bodies: &'a Bodies,
     /// How long the request's body may take.
     pub(crate) body_timeout: Duration,
 }
@@ -127,7 +132,7 @@ impl Runner {
         B: hyper::body::Body<Data = Bytes> + Unpin,
         B::Error: Into<BoxError>,
     {
-        let task = match Task::read(body, around.body_timeout).await {
+        let task = match Task::read(around, body).await {
             Ok(task) => task,
             Err(refusal) => return refusal,
         };
@@ -140,40 +145,17 @@ impl Runner {
 
 impl Task {
     /// Reads what is asked, or says what is wrong with it.
-    async fn read<B>(body: B, patience: Duration) -> Result<Self, Answer>
+    async fn read<B>(around: &Around<'_>, body: B) -> Result<Self, Answer>
     where
         B: hyper::body::Body<Data = Bytes> + Unpin,
         B::Error: Into<BoxError>,
     {
-        let bytes = read(body, REQUEST_BYTES, patience).await?;
+        let read = around.bodies.read(body, REQUEST, around.body_timeout);
+        // A run may take minutes: what it was asked is not counted among what is being read.
+        let bytes = read.await?.into_bytes();
         let request =
             understood(&bytes).map_err(|reason| trouble(StatusCode::BAD_REQUEST, reason))?;
         Ok(Self { bytes, request })
-    }
-}
-
-/// Reads a body whole within both bounds, or says why not.
-pub(crate) async fn read<B>(
-    body: B,
-    limit_bytes: usize,
-    patience: Duration,
-) -> Result<Bytes, Answer>
-where
-    B: hyper::body::Body<Data = Bytes> + Unpin,
-    B::Error: Into<BoxError>,
-{
-    match timeout(patience, read_bounded(body, limit_bytes)).await {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error @ ReadError::TooLarge { .. })) => {
-            Err(trouble(StatusCode::PAYLOAD_TOO_LARGE, error.to_string()))
-        }
-        Ok(Err(error @ ReadError::Broken(_))) => {
-            Err(trouble(StatusCode::BAD_REQUEST, error.to_string()))
-        }
-        Err(_) => {
-            let detail = format!("the body was not there within {patience:?}");
-            Err(trouble(StatusCode::REQUEST_TIMEOUT, detail))
-        }
     }
 }
 

@@ -5,6 +5,7 @@ use crate::agents::Agents;
 use crate::events::Events;
 use crate::health::VERSION;
 use crate::here::{Here, Mesh, Parts, Phase};
+use crate::refusals::Told;
 use crate::{leave, load, server};
 use arc_swap::ArcSwap;
 use astromesh_core::error::ConfigError;
@@ -296,7 +297,11 @@ fn drive(
         report(&event);
         noted.note(&event, &before.load());
     });
+    let mut told = Told::default();
     let driver = driver.on_view(move |view| {
+        if let Some(news) = told.news(view.counters, std::time::Instant::now()) {
+            log::warn!(target: "astromeshd::mesh", "{news}");
+        }
         // First the reports, so that nobody weighs a new figure against an old count.
         reports.note_reports(&view);
         newest.store(view);

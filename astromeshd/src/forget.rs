@@ -2,8 +2,8 @@
 //!
 //! It is this node's table and no other's: each node forgets for itself. So it is taken only from this node's own machine.
 
-use crate::agents::read;
 use crate::answer::{Answer, json, mesh_off, trouble, unavailable, wrong_method};
+use crate::bodies::Longest;
 use crate::here::{Here, Mesh, Visitor};
 use astromesh_core::api::{ForgetRequest, Forgotten};
 use astromesh_core::http::BoxError;
@@ -44,7 +44,14 @@ where
     B::Error: Into<BoxError>,
 {
     let limits = &here.settings.limits;
-    let body = read(request.into_body(), limits.body_bytes, limits.body_timeout).await?;
+    let longest = Longest {
+        bytes: limits.body_bytes,
+        limit: "body_bytes",
+    };
+    let read = here
+        .bodies
+        .read(request.into_body(), longest, limits.body_timeout);
+    let body = read.await?;
     let wrong = |why: String| trouble(StatusCode::BAD_REQUEST, why);
     let ForgetRequest { node_id } = serde_json::from_slice(&body)
         .map_err(|error| wrong(format!("expected {{\"node_id\": …}}: {error}")))?;

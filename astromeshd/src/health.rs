@@ -125,6 +125,7 @@ fn status(here: &Here) -> Answer {
             active: running,
             forwarded: here.in_flight.total().saturating_sub(running),
             total: here.tally.so_far(),
+            turned_away: here.turned_away.so_far(),
         },
         mesh: here.mesh.as_ref().map(|mesh| mesh_status(here, mesh)),
         peers: here

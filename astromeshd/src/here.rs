@@ -2,6 +2,7 @@
 
 use crate::advertise::Advertised;
 use crate::agents::Agents;
+use crate::bodies::Bodies;
 use crate::events::Events;
 use crate::refusals::Refusals;
 use arc_swap::ArcSwap;
@@ -44,12 +45,18 @@ pub(crate) struct Here {
     pub(crate) listed: Pool,
     /// How requests ended.
     pub(crate) tally: Tally,
+    /// What was turned away at a bound, by the name of the bound.
+    pub(crate) turned_away: Arc<Tally>,
     /// Whose refused calls the log has heard of.
     pub(crate) refusals: Refusals,
     /// Open connections.
     pub(crate) connections: AtomicUsize,
+    /// Bodies that are being read or answered.
+    pub(crate) bodies: Bodies,
     /// Permits for gossip that is being answered.
     pub(crate) gossip: Semaphore,
+    /// Held by the one whose table is being looked at: read, it takes a multiple of its bytes.
+    pub(crate) table_turn: Semaphore,
     /// Rung when a request begins or ends.
     pub(crate) load_changed: Notify,
     /// Held by whoever makes the node leave or return.
@@ -106,6 +113,8 @@ impl Here {
     /// A node that begins to run.
     pub(crate) fn new(parts: Parts) -> Self {
         let running = parts.in_flight.counter(&parts.id);
+        let limits = &parts.settings.limits;
+        let turned_away = Arc::new(Tally::default());
         Self {
             address: parts.address,
             started: Instant::now(),
@@ -114,15 +123,12 @@ impl Here {
             running,
             listed: parts.listed,
             tally: Tally::default(),
+            bodies: Bodies::new(limits.all_bodies_bytes, Arc::clone(&turned_away)),
+            turned_away,
             refusals: Refusals::default(),
             connections: AtomicUsize::new(0),
-            gossip: Semaphore::new(
-                parts
-                    .settings
-                    .limits
-                    .concurrent_gossip
-                    .min(Semaphore::MAX_PERMITS),
-            ),
+            gossip: Semaphore::new(limits.concurrent_gossip.min(Semaphore::MAX_PERMITS)),
+            table_turn: Semaphore::new(1),
             load_changed: Notify::new(),
             turnstile: tokio::sync::Mutex::new(()),
             turn: AtomicUsize::new(0),
@@ -189,6 +195,30 @@ impl Here {
     pub(crate) fn sender<'a>(&self, view: &'a View, headers: &HeaderMap) -> Option<&'a Seen> {
         let id = node_id(headers)?;
         view.member(&id).filter(|seen| !seen.is_me)
+    }
+
+    /// Counts what was turned away at `bound`, which is the name of a limit, and lets the log know, unless it has just
+    /// heard of that peer.
+    pub(crate) fn turn_away(&self, peer: IpAddr, bound: &'static str) {
+        self.turned_away.count(bound);
+        self.complain_of(peer, &format!("reached the bound of limits.{bound}"));
+    }
+
+    /// Lets the log know of trouble with callers that is not about one of them, once in a while.
+    pub(crate) fn complain(&self, trouble: &str) {
+        if self
+            .refusals
+            .is_news(Ipv4Addr::UNSPECIFIED.into(), Instant::now())
+        {
+            log::warn!("{trouble}");
+        }
+    }
+
+    /// Lets the log know what a peer did, unless it has just heard of that peer.
+    pub(crate) fn complain_of(&self, peer: IpAddr, what: &str) {
+        if self.refusals.is_news(peer, Instant::now()) {
+            log::warn!("{peer} {what}; what else is refused to it is only counted for a while");
+        }
     }
 
     /// Takes note that another node has just sent a request.

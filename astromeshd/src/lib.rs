@@ -12,6 +12,7 @@
 mod advertise;
 mod agents;
 mod answer;
+mod bodies;
 mod daemon;
 mod events;
 mod follow;

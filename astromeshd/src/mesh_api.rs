@@ -1,9 +1,9 @@
 //! The six calls of the mesh: what comes in becomes a message to the node, and its reply an answer.
 
-use crate::agents::read;
 use crate::answer::{
     Answer, json_bytes, mesh_off, not_found, retry_after, trouble, unavailable, wrong_method,
 };
+use crate::bodies::{Longest, Whole};
 use crate::here::{Here, Mesh, Phase, Visitor, node_id};
 use crate::leave;
 use astromesh_core::http::BoxError;
@@ -14,7 +14,7 @@ use maia::message::{Caller, Refusal, Reply, Request as Message, Subject};
 use maia::node::Command;
 use maia::wire::{self, ASK_HEADER, Endpoint};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::{SemaphorePermit, TryAcquireError};
 
 /// Answers a call under `/v1/mesh/`.
@@ -36,13 +36,8 @@ where
     let answer = enabled(here, mesh, visitor, endpoint, request).await;
     if !answer.status().is_success() {
         here.tally.count("mesh_refused");
-        let peer = visitor.address();
-        if here.refusals.is_news(peer, Instant::now()) {
-            log::warn!(
-                "refused {path} from {peer}: {}; its next refusals are only counted",
-                answer.status()
-            );
-        }
+        let what = format!("was refused {path} with {}", answer.status());
+        here.complain_of(visitor.address(), &what);
     }
     answer
 }
@@ -62,23 +57,28 @@ where
     if here.phase() == Phase::Left && is_refused_after_leaving(endpoint) {
         return written(&Reply::Refused(Refusal::Left));
     }
-    let is_costly = is_large(endpoint) || endpoint == Endpoint::Join;
-    let Ok(_reading) = permit(here, is_costly) else {
-        return busy(here);
-    };
     let caller = Caller {
         id: node_id(request.headers()),
         address: Some(visitor.address()),
         on_this_host: visitor.is_on_this_host(),
     };
-    let message = match message(here, endpoint, request).await {
-        Ok(message) => message,
+    let (ask_header, body) = match read(here, endpoint, request).await {
+        Ok(read) => read,
         Err(refusal) => return refusal,
     };
-    // An exchange is small enough to be read without one: whoever sends slowly keeps no exchange out.
-    let Ok(_answering) = permit(here, endpoint == Endpoint::Exchange) else {
+    // Not before all is read: whoever sends slowly keeps nobody out.
+    let Ok(_permit) = permit(here, is_costly(endpoint)) else {
         return busy(here);
     };
+    let _turn = match is_large(endpoint) {
+        true => here.table_turn.acquire().await.ok(),
+        false => None,
+    };
+    let message = match wire::decode_request(endpoint, ask_header.as_deref(), &body) {
+        Ok(message) => message,
+        Err(invalid) => return written(&Reply::Refused(Refusal::Invalid(invalid))),
+    };
+    drop(body);
     note_address(mesh, visitor, &message);
     match ask(here, mesh, caller, message).await {
         Some(reply) => written(&reply),
@@ -92,9 +92,15 @@ fn permit(here: &Here, needed: bool) -> Result<Option<SemaphorePermit<'_>>, TryA
 }
 
 fn busy(here: &Here) -> Answer {
+    here.turned_away.count("concurrent_gossip");
     let most = here.settings.limits.concurrent_gossip;
     let detail = format!("{most} exchanges are under way already");
     unavailable(detail, Duration::from_secs(1))
+}
+
+/// Whether its answer grows with the mesh.
+fn is_costly(endpoint: Endpoint) -> bool {
+    is_large(endpoint) || matches!(endpoint, Endpoint::Join | Endpoint::Exchange)
 }
 
 /// Whether whole tables are said there.
@@ -107,17 +113,21 @@ fn is_refused_after_leaving(endpoint: Endpoint) -> bool {
     !matches!(endpoint, Endpoint::State | Endpoint::Leave | Endpoint::Join)
 }
 
-/// Reads what is said, or says what is wrong with it.
-async fn message<B>(here: &Here, endpoint: Endpoint, request: Request<B>) -> Result<Message, Answer>
+/// Reads what is said, and the header that belongs to it.
+async fn read<B>(
+    here: &Here,
+    endpoint: Endpoint,
+    request: Request<B>,
+) -> Result<(Option<String>, Whole<'_>), Answer>
 where
     B: hyper::body::Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
 {
     let limits = &here.settings.limits;
-    let limit_bytes = if is_large(endpoint) {
-        limits.gossip_body_bytes
+    let (bytes, limit) = if is_large(endpoint) {
+        (limits.gossip_body_bytes, "gossip_body_bytes")
     } else {
-        limits.body_bytes
+        (limits.body_bytes, "body_bytes")
     };
     let ask = match request.headers().get(ASK_HEADER).map(|ask| ask.to_str()) {
         Some(Err(_)) => {
@@ -127,9 +137,11 @@ where
         Some(Ok(ask)) => Some(ask.to_owned()),
         None => None,
     };
-    let body = read(request.into_body(), limit_bytes, limits.body_timeout).await?;
-    wire::decode_request(endpoint, ask.as_deref(), &body)
-        .map_err(|invalid| written(&Reply::Refused(Refusal::Invalid(invalid))))
+    let longest = Longest { bytes, limit };
+    let read = here
+        .bodies
+        .read(request.into_body(), longest, limits.body_timeout);
+    Ok((ask, read.await?))
 }
 
 /// The first peer of another host shows where this node is reached, if that was a guess so far.

@@ -1,8 +1,9 @@
-//! What was refused of the mesh's calls: counted always, logged now and then.
+//! What the log hears of all that is turned away: counted always, logged now and then.
 //!
 //! A peer that sends rubbish sends it every round, and anyone can be that peer; so the log hears of each address once in a
 //! while, and of a bounded number of them.
 
+use maia::view::Counters;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
@@ -37,9 +38,53 @@ impl Refusals {
     }
 }
 
+/// What the log was last told that the node itself had turned away: of what stands in a table that is taken otherwise,
+/// nobody gets an answer.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    counters: Counters,
+    at: Option<Instant>,
+}
+
+impl Told {
+    /// What is to be logged at `now`, if there is news and the last of it was a while ago.
+    pub(crate) fn news(&mut self, counters: Counters, now: Instant) -> Option<String> {
+        let is_recent = |at: Instant| now.saturating_duration_since(at) < PAUSE;
+        let (ids, places, records) = (
+            counters.crowded_out - self.counters.crowded_out,
+            counters.forbidden_addresses - self.counters.forbidden_addresses,
+            counters.skipped_records - self.counters.skipped_records,
+        );
+        if ids + places + records == 0 || self.at.is_some_and(is_recent) {
+            return None;
+        }
+        (self.counters, self.at) = (counters, Some(now));
+        Some(format!(
+            "turned away lately: {ids} unknown ids too many, {places} records with addresses that nobody may send this node to, {records} bad records in tables"
+        ))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_node_turned_away_is_told_once_in_a_while_and_in_sum() {
+        let mut told = Told::default();
+        let now = Instant::now();
+        let crowded_out = |crowded_out| Counters {
+            crowded_out,
+            ..Counters::default()
+        };
+        assert_eq!(told.news(crowded_out(0), now), None);
+        let said = told.news(crowded_out(3), now).expect("it is news");
+        assert!(said.contains(" 3 unknown ids"), "{said}");
+        assert_eq!(told.news(crowded_out(5), now + PAUSE / 2), None);
+        let said = told.news(crowded_out(9), now + PAUSE);
+        assert!(said.expect("it is news").contains(" 6 unknown ids"));
+        assert_eq!(told.news(crowded_out(9), now + 3 * PAUSE), None);
+    }
 
     #[test]
     fn each_peer_is_heard_of_once_in_a_while() {

@@ -155,6 +155,7 @@ impl Job<'_> {
         let around = Around {
             node: here.name(),
             listed: &here.listed,
+            bodies: &here.bodies,
             body_timeout: here.settings.limits.body_timeout,
         };
         let answer = runner.run(&around, self.agent, request.into_body()).await;

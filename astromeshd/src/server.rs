@@ -4,12 +4,15 @@
 //! from a slow head and it has none for the rest. Each connection carries a [`Pulse`], and the accept loop looks at all of
 //! them a few times a second.
 
+mod complaint;
+mod crowd;
 mod pulse;
 
 use crate::answer::{Answer, not_found, wrong_method};
 use crate::here::{Here, Phase, Visitor};
 use crate::{follow, forget, health, listing, mesh_api, router};
-use astromesh_core::settings::{HttpLimits, Service};
+use astromesh_core::settings::Service;
+use crowd::Crowd;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderValue};
@@ -22,19 +25,19 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 /// How often connections are looked at: by so much a deadline may be late.
 const ROUND: Duration = Duration::from_millis(250);
 
 /// How long accepting pauses where the process has no more files.
-const PAUSE: Duration = Duration::from_millis(100);
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Takes connections until `closing` says so, and serves them until they are done. Dropping the future drops them all.
 pub(crate) async fn run(
@@ -43,21 +46,24 @@ pub(crate) async fn run(
     mut closing: watch::Receiver<bool>,
 ) {
     let mut connections = JoinSet::new();
-    let mut watched: Vec<(Weak<Pulse>, AbortHandle)> = Vec::new();
+    let mut crowd = Crowd::default();
     let mut rounds = interval(ROUND);
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
+                    let Some(open) = admit(&here, &mut crowd, peer) else {
+                        continue;
+                    };
                     let pulse = Arc::new(Pulse::new());
-                    let served = serve(stream, peer, Arc::clone(&here), Arc::clone(&pulse), closing.clone());
-                    watched.push((Arc::downgrade(&pulse), connections.spawn(served)));
+                    let served = serve(stream, peer, open, Arc::clone(&pulse), closing.clone());
+                    crowd.add(&pulse, peer, connections.spawn(served));
                 }
-                Err(error) => refused(&error).await,
+                Err(error) => refused(&here, &mut crowd, &error).await,
             },
             Some(_) = connections.join_next() => (),
-            _ = rounds.tick() => close_overdue(&mut watched, &here.settings.limits),
+            _ = rounds.tick() => crowd.close_overdue(&here),
             _ = closing.changed() => break,
         }
     }
@@ -65,28 +71,32 @@ pub(crate) async fn run(
     while connections.join_next().await.is_some() {}
 }
 
-async fn refused(error: &io::Error) {
-    // A caller that went away meanwhile is nobody's trouble; a full table of files passes only with time.
-    if !matches!(
+/// Counts one more connection. Where there are as many as may be, another makes way, or this is one too many.
+fn admit(here: &Arc<Here>, crowd: &mut Crowd, peer: SocketAddr) -> Option<Open> {
+    let open = here.connections.load(Ordering::Relaxed);
+    if open >= here.settings.limits.connections && crowd.make_room(here, 1) == 0 {
+        here.turn_away(peer.ip().to_canonical(), "connections");
+        return None;
+    }
+    here.connections.fetch_add(1, Ordering::Relaxed);
+    Some(Open(Arc::clone(here)))
+}
+
+/// A connection could not be taken.
+async fn refused(here: &Here, crowd: &mut Crowd, error: &io::Error) {
+    // A caller that went away meanwhile is nobody's trouble.
+    if matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
     ) {
-        log::warn!("cannot take a connection: {error}");
-        tokio::time::sleep(PAUSE).await;
+        return;
     }
-}
-
-fn close_overdue(watched: &mut Vec<(Weak<Pulse>, AbortHandle)>, limits: &HttpLimits) {
-    watched.retain(|(pulse, connection)| {
-        let Some(pulse) = pulse.upgrade() else {
-            return false;
-        };
-        let overdue = pulse.is_overdue(limits);
-        if overdue {
-            connection.abort();
-        }
-        !overdue
-    });
+    // Most likely there are no more files to be had, and this node needs some for its own calls as well.
+    let open = here.connections.load(Ordering::Relaxed);
+    let closed = crowd.make_room(here, open.div_ceil(4));
+    let what = format!("cannot take a connection: {error}; closed {closed} of {open} that waited");
+    here.complain(&what);
+    tokio::time::sleep(PAUSE).await;
 }
 
 /// Counts an open connection, until it is dropped.
@@ -101,12 +111,11 @@ impl Drop for Open {
 async fn serve(
     stream: TcpStream,
     peer: SocketAddr,
-    here: Arc<Here>,
+    open: Open,
     pulse: Arc<Pulse>,
     mut closing: watch::Receiver<bool>,
 ) {
-    here.connections.fetch_add(1, Ordering::Relaxed);
-    let _open = Open(Arc::clone(&here));
+    let here = &open.0;
     // Only a hint: without it small answers wait for an acknowledgement.
     drop(stream.set_nodelay(true));
     let Ok(local) = stream.local_addr() else {
@@ -121,14 +130,14 @@ async fn serve(
         .max_header_size(limits.header_bytes)
         .max_buf_size(limits.header_bytes.max(64 * 1_024));
     let service = service_fn(|request| {
-        let (here, pulse) = (Arc::clone(&here), Arc::clone(&pulse));
+        let pulse = Arc::clone(&pulse);
         async move {
             pulse.begin();
-            let answer = answer(&here, visitor, request).await;
+            let answer = answer(here, visitor, request).await;
             Ok::<_, Infallible>(answer.map(|body| pulse::until_sent(body, pulse)))
         }
     });
-    let io = Attended::new(TokioIo::new(stream), Arc::clone(&pulse));
+    let io = Attended::new(TokioIo::new(stream), Arc::clone(&pulse), limits);
     let mut connection = pin!(http.serve_connection(io, service));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
@@ -138,6 +147,9 @@ async fn serve(
         }
     };
     if let Err(error) = ended {
+        if error.is_parse_too_large() {
+            here.turn_away(visitor.address(), "headers");
+        }
         log::debug!("connection from {peer}: {error}");
     }
 }

@@ -230,31 +230,3 @@ async fn exchanges_that_are_sent_slowly_keep_nobody_out() {
     let answer = post(&daemon, "/v1/mesh/gossip", r#"{"nodes":[]}"#).await;
     assert_eq!(answer.status, 200);
 }
-
-#[tokio::test]
-async fn past_the_permits_gossip_is_told_to_come_back() {
-    let mesh = format!(
-        "mesh: {{enabled: true, {}}}\nlimits: {{concurrent_gossip: 2}}",
-        support::QUICK
-    );
-    let daemon = alone("ana", &mesh).await;
-    let mut held = Vec::new();
-    for _ in 0..2 {
-        let mut stream = TcpStream::connect(daemon.address()).await.unwrap();
-        stream
-            .write_all(b"POST /v1/mesh/gossip HTTP/1.1\r\nhost: x\r\ncontent-length: 12\r\n\r\n{")
-            .await
-            .unwrap();
-        held.push(stream);
-    }
-    let deadline = std::time::Instant::now() + support::PATIENCE;
-    loop {
-        let answer = post(&daemon, "/v1/mesh/gossip", r#"{"nodes":[]}"#).await;
-        if answer.status == 503 {
-            assert!(answer.headers.contains_key("retry-after"));
-            break;
-        }
-        assert!(std::time::Instant::now() < deadline, "never refused");
-    }
-    assert_eq!(get(&daemon, "/v1/mesh/state").await.status, 200);
-}

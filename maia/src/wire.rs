@@ -25,6 +25,16 @@ pub const ASK_HEADER: &str = "x-astromesh-ask";
 /// Members that one exchange can count: far more than a table holds, and few enough to be read by everybody at once.
 const MOST_COUNTED: usize = 65_536;
 
+/// Records that one table can hold: more than fit into a body as older nodes write them. What is read of a body takes a
+/// multiple of its bytes in memory, and without a bound a body of nothing but commas takes a hundred times as much.
+const MOST_RECORDS: usize = 32_768;
+
+/// Services and agents that the records of one table can name in all: each takes some sixty bytes.
+const MOST_LABELS: usize = 262_144;
+
+/// Bytes of one record in a table, as far as it is looked at: as many as one alone may have in a request.
+const MOST_RECORD_BYTES: usize = 64 * 1_024;
+
 /// The word for the node that is called, where an id may stand.
 const MYSELF: &str = "self";
 
@@ -195,8 +205,8 @@ pub fn decode_request(
         Endpoint::Reconcile => {
             let LooseReconcile { nodes, wanted } = from_json(body)?;
             Request::Reconcile {
-                table: sorted_out(nodes),
-                wanted,
+                table: sorted_out(nodes)?,
+                wanted: wanted.0,
             }
         }
         Endpoint::Heartbeat => Request::Heartbeat {
@@ -312,7 +322,7 @@ fn read_reply(endpoint: Endpoint, body: &[u8]) -> Result<Reply, Invalid> {
         Endpoint::State | Endpoint::Join => {
             let state: LooseState<'_> = from_json(body)?;
             Reply::State(State {
-                table: sorted_out(state.nodes),
+                table: sorted_out(state.nodes)?,
                 leader: state.leader_id.map(|id| NodeId::new(&id)).transpose()?,
                 version: state.version,
             })
@@ -349,21 +359,37 @@ fn subject(body: &[u8]) -> Option<Subject> {
 
 fn table(body: &[u8]) -> Result<Table, Invalid> {
     let LooseTable { nodes } = from_json(body)?;
-    Ok(sorted_out(nodes))
+    sorted_out(nodes)
 }
 
 /// Reads each record by itself, so that a bad one does not spoil the others.
-fn sorted_out(nodes: Vec<&serde_json::value::RawValue>) -> Table {
-    let mut table = Table::default();
-    for (place, raw) in nodes.into_iter().enumerate() {
-        match entry(raw.get().as_bytes()) {
-            Ok(entry) => table.entries.push(entry),
+fn sorted_out(nodes: RawRecords<'_>) -> Result<Table, Invalid> {
+    let (mut table, mut labels) = (Table::default(), 0);
+    for (place, raw) in nodes.0.into_iter().enumerate() {
+        match of_bounded_length(raw.get()).and_then(|text| entry(text.as_bytes())) {
+            Ok(entry) => {
+                labels += entry.record.card.services.len() + entry.record.card.agents.len();
+                if labels > MOST_LABELS {
+                    let reason = format!("expected at most {MOST_LABELS} services and agents");
+                    return Err(Invalid::new("nodes", reason));
+                }
+                table.entries.push(entry);
+            }
             Err(invalid) => table
                 .spoiled
                 .push(invalid.within(&format!("nodes[{place}]"))),
         }
     }
-    table
+    Ok(table)
+}
+
+fn of_bounded_length(record: &str) -> Result<&str, Invalid> {
+    let length = record.len();
+    if length <= MOST_RECORD_BYTES {
+        return Ok(record);
+    }
+    let reason = format!("takes {length} bytes; expected at most {MOST_RECORD_BYTES}");
+    Err(Invalid::new("record", reason))
 }
 
 fn from_json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Invalid> {
@@ -472,7 +498,7 @@ struct TableJson<'a> {
 #[derive(Deserialize)]
 struct LooseTable<'a> {
     #[serde(borrow)]
-    nodes: Vec<&'a serde_json::value::RawValue>,
+    nodes: RawRecords<'a>,
 }
 
 #[derive(Serialize)]
@@ -484,8 +510,8 @@ struct ReconcileJson<'a> {
 #[derive(Deserialize)]
 struct LooseReconcile<'a> {
     #[serde(borrow)]
-    nodes: Vec<&'a serde_json::value::RawValue>,
-    wanted: Vec<u32>,
+    nodes: RawRecords<'a>,
+    wanted: List<u32, MOST_COUNTED>,
 }
 
 #[derive(Serialize)]
@@ -498,7 +524,7 @@ struct StateJson<'a> {
 #[derive(Deserialize)]
 struct LooseState<'a> {
     #[serde(borrow)]
-    nodes: Vec<&'a serde_json::value::RawValue>,
+    nodes: RawRecords<'a>,
     #[serde(borrow, default)]
     leader_id: Option<Cow<'a, str>>,
     #[serde(default)]
@@ -569,6 +595,44 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
 
         value
             .deserialize_map(Fields(std::marker::PhantomData))
+            .map(Self)
+    }
+}
+
+/// The records of a table, not looked into yet.
+type RawRecords<'a> = List<&'a serde_json::value::RawValue, MOST_RECORDS>;
+
+/// A list that is refused once it turns out to be longer than `MOST`, and not read to its end.
+struct List<T, const MOST: usize>(Vec<T>);
+
+impl<'de, T: Deserialize<'de>, const MOST: usize> Deserialize<'de> for List<T, MOST> {
+    fn deserialize<D: Deserializer<'de>>(value: D) -> Result<Self, D::Error> {
+        struct Items<T, const MOST: usize>(std::marker::PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>, const MOST: usize> serde::de::Visitor<'de> for Items<T, MOST> {
+            type Value = Vec<T>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(f, "a list of at most {MOST}")
+            }
+
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(
+                self,
+                mut items: A,
+            ) -> Result<Vec<T>, A::Error> {
+                let mut list = Vec::new();
+                while let Some(item) = items.next_element()? {
+                    if list.len() == MOST {
+                        return Err(serde::de::Error::invalid_length(MOST + 1, &self));
+                    }
+                    list.push(item);
+                }
+                Ok(list)
+            }
+        }
+
+        value
+            .deserialize_seq(Items::<T, MOST>(std::marker::PhantomData))
             .map(Self)
     }
 }

@@ -119,9 +119,11 @@ pub(super) fn http_limits(part: &LimitsPart) -> HttpLimits {
     HttpLimits {
         gossip_body_bytes: count(part.gossip_body_bytes, defaults.gossip_body_bytes),
         body_bytes: count(part.body_bytes, defaults.body_bytes),
+        all_bodies_bytes: count(part.all_bodies_bytes, defaults.all_bodies_bytes),
         header_bytes: count(part.header_bytes, defaults.header_bytes),
         headers: count(part.headers, defaults.headers),
         concurrent_gossip: count(part.concurrent_gossip, defaults.concurrent_gossip),
+        connections: count(part.connections, defaults.connections),
         first_byte_timeout: span(part.first_byte_timeout, defaults.first_byte_timeout),
         headers_timeout: span(part.headers_timeout, defaults.headers_timeout),
         body_timeout: span(part.body_timeout, defaults.body_timeout),

@@ -150,11 +150,13 @@ pub(super) struct LimitsPart {
     pub(super) exchange_timeout: Option<Span>,
     pub(super) gossip_body_bytes: Option<Count>,
     pub(super) body_bytes: Option<Count>,
+    pub(super) all_bodies_bytes: Option<Count>,
     /// The HTTP library reads at least 8 KiB at a time.
     pub(super) header_bytes: Option<Count<8_192>>,
     /// Room for that many is made for each request.
     pub(super) headers: Option<Count<1, 1_024>>,
     pub(super) concurrent_gossip: Option<Count>,
+    pub(super) connections: Option<Count>,
     pub(super) first_byte_timeout: Option<Span>,
     pub(super) headers_timeout: Option<Span>,
     pub(super) body_timeout: Option<Span>,

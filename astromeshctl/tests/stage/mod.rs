@@ -208,6 +208,7 @@ pub fn seen_by_gateway(members: Vec<MemberStatus>) -> SystemStatus {
             active: 4,
             forwarded: 0,
             total: BTreeMap::new(),
+            turned_away: BTreeMap::new(),
         },
         mesh: Some(MeshStatus {
             node_id: "id-of-gateway".to_owned(),

@@ -3,6 +3,7 @@
 //! The wrapper around the socket sees bytes come and go, the one around an answer's body sees it end; together they know
 //! where in a request a connection is. No timer is set for any of it: moments are only noted.
 
+use super::complaint;
 use astromesh_core::http::{Body, BoxError};
 use astromesh_core::settings::HttpLimits;
 use hyper::body::{Bytes, Frame, SizeHint};
@@ -10,8 +11,8 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 /// Nothing has come yet.
@@ -33,6 +34,10 @@ pub(super) struct Pulse {
     stage: AtomicU8,
     since_millis: AtomicU64,
     stalled_millis: AtomicU64,
+    /// Whether anything was ever asked.
+    was_asked: AtomicBool,
+    /// Whether something of an answer may not have been sent.
+    owes: AtomicBool,
 }
 
 impl Pulse {
@@ -43,25 +48,61 @@ impl Pulse {
             stage: AtomicU8::new(NEW),
             since_millis: AtomicU64::new(0),
             stalled_millis: AtomicU64::new(FLOWING),
+            was_asked: AtomicBool::new(false),
+            owes: AtomicBool::new(false),
         }
     }
 
     /// A head is complete, and its request about to be answered.
     pub(super) fn begin(&self) {
+        self.was_asked.store(true, Ordering::Relaxed);
+        self.owes.store(true, Ordering::Relaxed);
         self.enter(ANSWERING);
     }
 
-    /// Whether it has waited too long for what it waits for.
-    pub(super) fn is_overdue(&self, limits: &HttpLimits) -> bool {
+    /// The limit past which it has waited for what it waits for, if it has.
+    pub(super) fn overdue(&self, limits: &HttpLimits) -> Option<&'static str> {
         let waited = self.since(&self.since_millis);
-        match self.stage.load(Ordering::Relaxed) {
-            NEW => waited > limits.first_byte_timeout,
-            IDLE => waited > limits.idle_timeout,
-            HEAD => waited > limits.headers_timeout,
+        let (limit, bound, waited) = match self.stage.load(Ordering::Relaxed) {
+            NEW => ("first_byte_timeout", limits.first_byte_timeout, waited),
+            HEAD => ("headers_timeout", limits.headers_timeout, waited),
+            IDLE if !self.is_stalled() => ("idle_timeout", limits.idle_timeout, waited),
+            _ if !self.is_stalled() => return None,
             _ => {
-                let stalled = self.stalled_millis.load(Ordering::Relaxed) != FLOWING;
-                stalled && self.since(&self.stalled_millis) > limits.idle_timeout
+                let stalled = self.since(&self.stalled_millis);
+                ("idle_timeout", limits.idle_timeout, stalled)
             }
+        };
+        (waited > bound).then_some(limit)
+    }
+
+    /// How well it can be spared, the best first; `None` where it is being answered.
+    pub(super) fn sparable(&self) -> Option<(bool, u64)> {
+        if self.stage.load(Ordering::Relaxed) == ANSWERING {
+            return None;
+        }
+        let was_asked = self.was_asked.load(Ordering::Relaxed);
+        let waited = self.since(&self.since_millis).as_millis();
+        Some((
+            was_asked,
+            u64::MAX - u64::try_from(waited).unwrap_or(u64::MAX),
+        ))
+    }
+
+    fn is_stalled(&self) -> bool {
+        self.stalled_millis.load(Ordering::Relaxed) != FLOWING
+    }
+
+    /// Whether what is written now can only be hyper's own, about a head that it cannot read: all that was asked is
+    /// answered.
+    fn is_unasked(&self) -> bool {
+        let is_answering = self.stage.load(Ordering::Relaxed) == ANSWERING;
+        !is_answering && !self.owes.load(Ordering::Relaxed)
+    }
+
+    fn all_is_sent(&self) {
+        if self.stage.load(Ordering::Relaxed) != ANSWERING {
+            self.owes.store(false, Ordering::Relaxed);
         }
     }
 
@@ -78,8 +119,7 @@ impl Pulse {
     }
 
     fn write_waits(&self, waits: bool) {
-        let stalled = self.stalled_millis.load(Ordering::Relaxed) != FLOWING;
-        if waits != stalled {
+        if waits != self.is_stalled() {
             let since = if waits { self.now_millis() } else { FLOWING };
             self.stalled_millis.store(since, Ordering::Relaxed);
         }
@@ -97,20 +137,28 @@ impl Pulse {
     }
 }
 
-/// A socket whose traffic is noted.
+/// A socket whose traffic is noted, and where complaints get words.
 #[derive(Debug)]
-pub(super) struct Attended<T> {
+pub(super) struct Attended<'a, T> {
     socket: T,
     pulse: Arc<Pulse>,
+    limits: &'a HttpLimits,
+    /// A complaint that is not sent to its end.
+    complaint: Vec<u8>,
 }
 
-impl<T> Attended<T> {
-    pub(super) fn new(socket: T, pulse: Arc<Pulse>) -> Self {
-        Self { socket, pulse }
+impl<'a, T> Attended<'a, T> {
+    pub(super) fn new(socket: T, pulse: Arc<Pulse>, limits: &'a HttpLimits) -> Self {
+        Self {
+            socket,
+            pulse,
+            limits,
+            complaint: Vec::new(),
+        }
     }
 }
 
-impl<T: Read + Unpin> Read for Attended<T> {
+impl<T: Read + Unpin> Read for Attended<'_, T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -124,24 +172,56 @@ impl<T: Read + Unpin> Read for Attended<T> {
     }
 }
 
-impl<T: Write + Unpin> Attended<T> {
+impl<T: Write + Unpin> Attended<'_, T> {
+    /// Writes a complaint with words in place of `bare`, where that is one without.
+    fn poll_complain(
+        &mut self,
+        context: &mut Context<'_>,
+        bare: &[u8],
+    ) -> Poll<Option<io::Result<usize>>> {
+        if self.complaint.is_empty() {
+            match complaint::instead_of(bare, self.limits) {
+                Some(complaint) if self.pulse.is_unasked() => self.complaint = complaint,
+                _ => return Poll::Ready(None),
+            }
+        }
+        while !self.complaint.is_empty() {
+            match ready!(Pin::new(&mut self.socket).poll_write(context, &self.complaint)) {
+                Ok(0) => return Poll::Ready(Some(Err(io::ErrorKind::WriteZero.into()))),
+                Ok(sent) => drop(self.complaint.drain(..sent)),
+                Err(error) => return Poll::Ready(Some(Err(error))),
+            }
+        }
+        Poll::Ready(Some(Ok(bare.len())))
+    }
+
     fn noted<R>(&self, outcome: Poll<R>) -> Poll<R> {
         self.pulse.write_waits(outcome.is_pending());
         outcome
     }
 }
 
-impl<T: Write + Unpin> Write for Attended<T> {
+impl<T: Write + Unpin> Write for Attended<'_, T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if self.pulse.is_unasked() {
+            let complained = self.poll_complain(context, bytes);
+            match self.noted(complained) {
+                Poll::Ready(None) => {}
+                Poll::Ready(Some(sent)) => return Poll::Ready(sent),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
         let outcome = Pin::new(&mut self.socket).poll_write(context, bytes);
         self.noted(outcome)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper flushes the socket once it has written all it has.
+        self.pulse.all_is_sent();
         Pin::new(&mut self.socket).poll_flush(context)
     }
 
@@ -158,6 +238,10 @@ impl<T: Write + Unpin> Write for Attended<T> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.pulse.is_unasked() {
+            let first = slices.iter().find(|slice| !slice.is_empty());
+            return self.poll_write(context, first.map_or(&[], |slice| slice));
+        }
         let outcome = Pin::new(&mut self.socket).poll_write_vectored(context, slices);
         self.noted(outcome)
     }
@@ -229,25 +313,42 @@ mod tests {
     fn each_stage_has_its_own_patience() {
         for (stage, overdue_after) in [(NEW, 1), (HEAD, 2), (IDLE, 3)] {
             assert!(
-                !waiting(stage, overdue_after - 1).is_overdue(&limits()),
+                waiting(stage, overdue_after - 1)
+                    .overdue(&limits())
+                    .is_none(),
                 "{stage}"
             );
             assert!(
-                waiting(stage, overdue_after + 1).is_overdue(&limits()),
+                waiting(stage, overdue_after + 1)
+                    .overdue(&limits())
+                    .is_some(),
                 "{stage}"
             );
         }
-        assert!(!waiting(ANSWERING, 99).is_overdue(&limits()));
+        assert_eq!(waiting(ANSWERING, 99).overdue(&limits()), None);
     }
 
     #[test]
     fn a_reader_that_stopped_is_not_waited_for() {
         let pulse = waiting(ANSWERING, 99);
         pulse.write_waits(true);
-        assert!(!pulse.is_overdue(&limits()));
+        assert_eq!(pulse.overdue(&limits()), None);
         pulse.stalled_millis.store(0, Ordering::Relaxed);
-        assert!(pulse.is_overdue(&limits()));
+        assert_eq!(pulse.overdue(&limits()), Some("idle_timeout"));
         pulse.write_waits(false);
-        assert!(!pulse.is_overdue(&limits()));
+        assert_eq!(pulse.overdue(&limits()), None);
+    }
+
+    #[test]
+    fn those_that_never_asked_can_be_spared_first_then_those_that_asked_long_ago() {
+        let asked = |seconds| {
+            let pulse = waiting(IDLE, seconds);
+            pulse.was_asked.store(true, Ordering::Relaxed);
+            pulse
+        };
+        let in_order = [waiting(HEAD, 3), waiting(NEW, 2), asked(60), asked(5)];
+        let standings = in_order.map(|pulse| pulse.sparable().expect("it can be spared"));
+        assert!(standings.is_sorted(), "{standings:?}");
+        assert_eq!(waiting(ANSWERING, 99).sparable(), None);
     }
 }

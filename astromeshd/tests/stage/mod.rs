@@ -1,4 +1,5 @@
 //! The built program as processes of their own, and what each of them says of the mesh.
+#![allow(dead_code, reason = "each test file uses its part")]
 
 pub(crate) mod lab;
 pub(crate) mod load;
@@ -139,6 +140,14 @@ impl Process {
             .any(|record| record["node_id"] == id)
     }
 
+    /// Its memory in bytes by `/proc`: `VmRSS` is what it holds now, `VmHWM` the most that it ever held.
+    pub(crate) fn memory(&self, which: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with(which));
+        let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
+        1_024 * kib.unwrap_or_else(|| panic!("no {which} in {status}"))
+    }
+
     /// What `kill` calls a signal, sent to this process alone.
     pub(crate) fn signal(&self, name: &str) {
         let mut kill = Command::new("kill");
@@ -162,6 +171,13 @@ impl Process {
             assert!(Instant::now() < deadline, "{} does not end", self.name);
             sleep(Duration::from_millis(10)).await;
         }
+    }
+
+    /// The lines of its log that have `part` in them.
+    pub(crate) fn logged(&self, part: &str) -> Vec<String> {
+        let log = std::fs::read_to_string(self.log()).unwrap();
+        let lines = log.lines().filter(|line| line.contains(part));
+        lines.map(str::to_owned).collect()
     }
 
     fn log(&self) -> PathBuf {
