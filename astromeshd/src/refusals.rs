@@ -51,7 +51,9 @@ impl Told {
     pub(crate) fn news(&mut self, counters: Counters, now: Instant) -> Option<String> {
         let is_recent = |at: Instant| now.saturating_duration_since(at) < PAUSE;
         let (ids, places, records) = (
-            counters.crowded_out - self.counters.crowded_out,
+            counters.crowded_out + counters.rationed
+                - self.counters.crowded_out
+                - self.counters.rationed,
             counters.forbidden_addresses - self.counters.forbidden_addresses,
             counters.skipped_records - self.counters.skipped_records,
         );

@@ -465,7 +465,7 @@ async fn one_unknown_id_too_many_is_not_taken_up_and_counted() {
     let rationed = patient("new_ids_burst: 5, new_ids_per_second: 1").await;
     tell(&rationed, 0..105).await;
     assert_eq!(hearsay(&rationed), 5);
-    counted(&rationed, "crowded_out", |count| count == 100).await;
+    counted(&rationed, "rationed", |count| count == 100).await;
 
     let small = patient("nodes: 10").await;
     tell(&small, 0..6).await;

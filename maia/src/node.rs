@@ -56,8 +56,6 @@ pub struct Node {
     exchanges: Exchanges,
     rng: Rng,
     started: Instant,
-    /// The moment of the last input.
-    now: Instant,
     seeds: Vec<Seed>,
     joined: bool,
     join_attempts: u32,
@@ -155,7 +153,6 @@ impl Node {
             election: Box::new(Bully::new(config.stable_after)),
             exchanges: Exchanges::default(),
             started: now,
-            now,
             seeds: config.seeds.iter().map(seed).collect(),
             joined: config.seeds.is_empty(),
             join_attempts: 0,
@@ -200,7 +197,7 @@ impl Node {
     /// `now` must not lie before that of the call before.
     #[must_use = "outputs not carried out are messages never sent"]
     pub fn handle(&mut self, now: Instant, input: Input) -> Vec<Output> {
-        self.now = now;
+        self.notice_sleep(now, &input);
         match input {
             Input::Tick { wall } => self.tick(now, wall),
             Input::Receive {
@@ -336,12 +333,19 @@ impl Node {
             url: member.url().clone(),
             status: member.status(),
             since: member.since,
-            heard: self.now - member.silent(self.detector.judged(self.now)),
+            heard: self.heard(member),
             confirmed: member.is_confirmed(),
             cut_off: member.odd().cut_off,
             is_me: false,
             reason: member.odd().reason,
         }
+    }
+
+    /// When a member's last sign of life came. Pulses tell how long ago something was; any moment near now will do to
+    /// count back from.
+    fn heard(&self, member: Member<'_>) -> Instant {
+        let soon = self.next_round;
+        soon - member.silent(self.detector.judged(soon))
     }
 
     /// This node's own word, as it is handed on. To older nodes one who leaves is dead.
@@ -397,6 +401,12 @@ impl Node {
             }
             Command::Forget(id) => {
                 self.dismiss(now, &id);
+                return;
+            }
+            Command::Agents(agents)
+                if self.own.size_with(&agents) > self.config.limits.record_bytes =>
+            {
+                self.counters.refused_requests += 1;
                 return;
             }
             Command::Agents(agents) => self.own.set_agents(agents),

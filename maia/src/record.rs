@@ -325,7 +325,10 @@ impl Record {
     pub fn size_bytes(&self) -> usize {
         // Braces, keys, numbers and the fields of fixed length; measured on the wire format, rounded up.
         const FRAME: usize = 420;
-        let labels = |list: &[Label]| list.iter().map(|l| l.as_str().len() + 3).sum::<usize>();
+        // A short label takes more room in memory than on the wire, and it is memory that the bound is for.
+        const SHORT_LABEL: usize = 32;
+        let label = |label: &Label| (label.as_str().len() + 3).max(SHORT_LABEL);
+        let labels = |list: &[Label]| list.iter().map(label).sum::<usize>();
         // A character of a name may take six bytes once escaped.
         let name = self.card.name.as_str().len() * 6;
         let ext = self.ext.as_ref().map_or(0, |ext| {

@@ -9,10 +9,11 @@ use crate::member::{Member, MemberMut, Row};
 use crate::pulse::{Key, Pulse, Standing};
 use crate::record::{Record, hash};
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 
 /// All members but this node itself.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Table {
     /// The signs of life, in order of id, and where the row of each is.
     pulses: Vec<Pulse>,
@@ -27,11 +28,17 @@ pub(crate) struct Table {
     sum: u64,
 }
 
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
 /// A place among the rows.
 type Slot = u32;
 
 /// Hashes of texts, and the rows that have them.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Index(BTreeSet<(u32, Slot)>);
 
 impl Index {

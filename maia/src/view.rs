@@ -77,7 +77,9 @@ pub struct Counters {
     pub skipped_records: u64,
     /// Records not taken because they speak of an address that nobody may send us to.
     pub forbidden_addresses: u64,
-    /// Unknown ids not taken up because the table or the sender's allowance was full.
+    /// Unknown ids not taken up because strangers had brought as many as they may.
+    pub rationed: u64,
+    /// Unknown ids not taken up because the table, or the half of it that hearsay may fill, was full.
     pub crowded_out: u64,
     /// Exchanges of this node that failed.
     pub failed_exchanges: u64,

@@ -3,7 +3,7 @@
 use maia::config::{Config, Limits};
 use maia::id::{Label, Name, NodeId};
 use maia::message::{Entry, Reply, Request};
-use maia::node::{Identity, Node};
+use maia::node::{Command, Identity, Node};
 use maia::record::{Card, Record};
 use maia::rng::Rng;
 use maia::sim::Sim;
@@ -44,7 +44,10 @@ fn forged(ids: Range<usize>) -> Vec<Entry> {
 
 /// Lets `ana` hear of them, and returns how many rows it has then and how many ids it turned away.
 fn told(mesh: &mut Sim, entries: Vec<Entry>) -> (usize, u64) {
-    let turned_away = |mesh: &Sim| node(mesh, "ana").counters().crowded_out;
+    let turned_away = |mesh: &Sim| {
+        let counters = node(mesh, "ana").counters();
+        counters.rationed + counters.crowded_out
+    };
     let before = turned_away(mesh);
     mesh.inject("ana", None, Request::Gossip(entries.into()));
     mesh.run_for(Duration::from_millis(50));
@@ -77,9 +80,9 @@ fn of_size(bytes: usize) -> Entry {
 fn agents_taking(mut bytes: usize) -> Vec<Label> {
     let mut agents = Vec::new();
     while bytes > 0 {
-        // What remains must be enough for one more.
-        let length = if bytes > 71 { 60 } else { bytes - 3 };
-        let length = length.min(64);
+        // What remains must be enough for one more, and a short one counts for more than it says.
+        let length = if bytes > 110 { 60 } else { bytes / 2 - 3 };
+        let length = if bytes <= 67 { bytes - 3 } else { length };
         agents.push(Label::new(&"a".repeat(length)).expect("it is short and plain"));
         bytes -= length + 3;
     }
@@ -171,6 +174,70 @@ fn a_member_too_many_is_not_taken_and_puts_nobody_out() {
         }
     }
     assert!(node(&mesh, "ana").counters().crowded_out > before);
+}
+
+fn small(seed: u64) -> Sim {
+    let config = Config {
+        limits: nodes(6),
+        ..Config::default()
+    };
+    let mut mesh = Sim::empty(seed, config);
+    mesh.start("ana", &[]);
+    mesh.run_for(secs(3));
+    mesh
+}
+
+/// Its half of the table is full of hearsay when somebody joins: it is asked, and hearsay makes way.
+#[test]
+fn a_joiner_that_finds_the_table_full_of_hearsay_is_known_within_a_round() {
+    let mut mesh = small(1);
+    assert_eq!(told(&mut mesh, forged(0..3)), (3, 0));
+    mesh.start("bob", &["ana"]);
+    mesh.run_for(secs(2));
+    assert_eq!(node(&mesh, "ana").present(), 1);
+}
+
+#[test]
+fn a_flood_that_goes_on_keeps_no_joiner_out() {
+    let mut mesh = small(2);
+    mesh.start("bob", &["ana"]);
+    for wave in 0..200 {
+        let forged = forged(wave * 10..wave * 10 + 10);
+        mesh.inject("ana", None, Request::Gossip(forged.into()));
+        mesh.run_for(Duration::from_millis(100));
+    }
+    assert!(mesh.is_whole(), "{:#?}", mesh.events());
+}
+
+#[test]
+fn a_joiner_that_was_crowded_out_is_taken_up_later() {
+    let limits = Limits {
+        new_ids_burst: 3,
+        new_ids_per_second: 1,
+        ..Limits::default()
+    };
+    let mut mesh = alone(limits);
+    told(&mut mesh, forged(0..30));
+    mesh.start("bob", &["ana"]);
+    mesh.run_for(secs(20));
+    assert!(mesh.is_whole(), "{:#?}", mesh.events());
+}
+
+#[test]
+fn agents_that_would_make_the_own_record_too_long_are_refused_and_counted() {
+    let mut mesh = Sim::new(4, &["ana", "bob"]);
+    mesh.run_for(secs(20));
+    let agents = |mesh: &Sim| {
+        let view = node(mesh, "ana").view();
+        view.members[0].record.card.agents.clone()
+    };
+    let before = agents(&mesh);
+    let many = (0..400).map(|n| Label::new(&format!("agent-number-{n:08}")).expect("a label"));
+    mesh.command("ana", Command::Agents(many.collect()));
+    mesh.run_for(secs(5));
+    assert_eq!(agents(&mesh), before);
+    assert_eq!(node(&mesh, "ana").counters().refused_requests, 1);
+    assert!(mesh.is_whole());
 }
 
 #[test]

@@ -150,3 +150,23 @@ fn shows(mesh: &Sim, by: &str, of: &str) -> bool {
     let view = mesh.node(by).expect("it runs").view();
     view.member(id).is_some_and(|seen| seen.confirmed)
 }
+
+/// One whose goodbyes were all lost is known to have left by its refusals alone; what others still count of that life does
+/// not bring it back.
+#[test]
+fn one_that_refused_because_it_left_does_not_come_back_by_a_count() {
+    for seed in 0..40 {
+        let names: Vec<String> = (0..21).map(|n| format!("n{n:02}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let (bob, mut mesh) = ("n20", Sim::new(seed, &names));
+        mesh.run_for(Duration::from_millis(20_000 + 53 * seed));
+        mesh.isolate(bob);
+        mesh.leave(bob);
+        mesh.run_for(Duration::from_millis(5));
+        mesh.heal();
+        mesh.run_for(secs(20));
+        let id = mesh.id(bob).expect("it ran").clone();
+        let back = |reported: &&maia::sim::Reported| matches!(&reported.event, Event::Recovered { id: who, .. } if *who == id);
+        assert_eq!(mesh.events().iter().filter(back).count(), 0, "seed {seed}");
+    }
+}

@@ -192,3 +192,21 @@ fn the_model_itself_believes_what_it_is_told() {
     mesh.run_for(secs(1));
     assert_eq!(mesh.belief_in("old", &lie.record.id), Some(Dead));
 }
+
+/// Where a clock was set back, an older node says that it began before the node of ours that was at its address, and goes
+/// on telling of that one: it is the older node that answers, and no ghost lives by its answers.
+#[test]
+fn an_older_node_that_began_earlier_is_seen_and_its_predecessor_is_not() {
+    let mut mesh = Sim::new(1, &["n0", "n1", "n2", "n3"]);
+    mesh.run_for(secs(60));
+    mesh.restart("n3");
+    mesh.run_for(secs(60));
+    let ghost = mesh.id("n3").expect("it runs").clone();
+    let old = OlderNode::new("older", &mesh.url("n3"), Some(mesh.url("n0")), 6);
+    mesh.place("n3", old);
+    mesh.run_for(secs(600));
+    for by in ["n0", "n1", "n2"] {
+        assert_eq!(mesh.belief_in(by, &ghost), None, "{by}");
+        assert_eq!(mesh.belief(by, "n3"), Some(Alive), "{by}");
+    }
+}

@@ -64,8 +64,9 @@ impl Node {
         self.conclude(now, &pending, speaker.as_ref(), &entries, reached);
     }
 
-    /// Who an older node is, which does not say: the record whose URL was called, the latest of them; or the one that
-    /// was meant, where it has no address of its own.
+    /// Who an older node is, which does not say: the record whose URL was called, and of several the one with the latest
+    /// heartbeat, for it never forgets who was there before it and refreshes only its own; or the one that was meant,
+    /// where it has no address of its own. None of ours, for they say who they are.
     fn older_speaker(&self, pending: &Pending, entries: &[Entry]) -> Option<NodeId> {
         let meant = match &pending.purpose {
             Purpose::Ask(Some(id)) => Some(id),
@@ -78,7 +79,13 @@ impl Node {
         let called = entries
             .iter()
             .filter(|entry| entry.record.card.url == pending.to);
-        let latest = called.max_by_key(|entry| entry.record.version.incarnation);
+        let says_who_it_is = |entry: &&Entry| {
+            let member = self.table.get(&entry.record.id);
+            member.is_some_and(|member| member.speaks_ours == Some(true))
+        };
+        let latest = called
+            .filter(|entry| !says_who_it_is(entry))
+            .max_by_key(|entry| entry.record.version.heartbeat);
         let as_meant = || {
             entries
                 .iter()

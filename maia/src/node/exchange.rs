@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Words that one message hands over, some 256 kB; the others follow in the next rounds.
-const WORDS_AT_ONCE: usize = 640;
+pub(super) const WORDS_AT_ONCE: usize = 640;
 /// Load figures in one message.
 const LOADS_AT_ONCE: usize = 64;
 /// How often a load figure is passed on by each node that it is news to.
@@ -285,21 +285,24 @@ impl Node {
         let mut wanted = vec![true; theirs.len()];
         let own_hash = id_hash(self.own.id());
         let place_of = |hash: u32| theirs.binary_search_by_key(&hash, |one| one.id_hash).ok();
-        place_of(own_hash)
-            .into_iter()
-            .for_each(|own| wanted[own] = false);
+        let own = place_of(own_hash);
+        own.into_iter().for_each(|own| wanted[own] = false);
+        let own_print = self.own.fingerprint() as u32;
+        let knows_me = own.is_some_and(|own| theirs[own].fingerprint == own_print);
         let (mut words, mut counted) = (vec![self.own_entry()], Vec::new());
         for (place, pulse) in self.table.pulses().iter().enumerate() {
             if pulse.standing == Standing::Hearsay {
                 continue;
             }
+            // No count of the life that somebody left says that it is back.
+            let may_count = pulse.status != Status::Left;
             let Some(member) = self.table.at(place) else {
                 continue;
             };
             match place_of(pulse.id_hash) {
                 Some(at) if theirs[at].fingerprint == member.fingerprint as u32 => {
                     wanted[at] = false;
-                    if theirs[at].beat > pulse.beat {
+                    if may_count && theirs[at].beat > pulse.beat {
                         counted.push((member.word().id.clone(), theirs[at].beat));
                     }
                 }
@@ -319,7 +322,7 @@ impl Node {
         self.book.cross_out_old_news(&mut wanted);
         words.truncate(WORDS_AT_ONCE);
         let wanted: Vec<u32> = wanted.into_keys().take(WORDS_AT_ONCE).collect();
-        if words.len() > 1 || !wanted.is_empty() {
+        if words.len() > 1 || !wanted.is_empty() || !knows_me {
             let request = Request::Reconcile {
                 table: words.into(),
                 wanted,
@@ -368,6 +371,10 @@ impl Node {
         self.hear_all(now, &table.entries, Evidence::Pushed, known);
         if let (Some(id), false) = (&caller.id, known) {
             self.ask_back(now, id);
+            let own_word = table.entries.iter().find(|entry| entry.record.id == *id);
+            if let Some(entry) = own_word {
+                self.ask_the_crowded_out(now, entry);
+            }
         }
         let pushed: BTreeSet<&NodeId> =
             table.entries.iter().map(|entry| &entry.record.id).collect();

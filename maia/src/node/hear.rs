@@ -184,8 +184,11 @@ impl Node {
         known_sender: bool,
     ) -> bool {
         let is_hearsay = standing != Standing::Confirmed;
-        if is_hearsay && !(known_sender || self.spend_stranger(now)) || !self.make_room(is_hearsay)
-        {
+        if is_hearsay && !known_sender && !self.spend_stranger(now) {
+            self.counters.rationed += 1;
+            return false;
+        }
+        if !self.make_room(is_hearsay) {
             self.counters.crowded_out += 1;
             return false;
         }

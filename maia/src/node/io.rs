@@ -95,7 +95,8 @@ pub enum Input {
 pub enum Command {
     /// It is as busy as this. Travels with the next heartbeat.
     Load(Load),
-    /// It runs these agents now. Told at once.
+    /// It runs these agents now. Told at once. Passed over, and counted among the refused requests, where its record would
+    /// take more than `limits.record_bytes` with them.
     Agents(Vec<Label>),
     /// Others reach it here. Told at once.
     Url(Url),

@@ -196,6 +196,17 @@ impl Own {
         self.load = load;
     }
 
+    /// Bytes that its record would take with these agents, while it offers them.
+    pub(super) fn size_with(&self, agents: &[Label]) -> usize {
+        let mut record = Record::clone(&self.record);
+        record.card = Arc::new(Card {
+            services: self.services.clone(),
+            agents: agents.to_vec(),
+            ..self.card.clone()
+        });
+        record.size_bytes()
+    }
+
     pub(super) fn set_agents(&mut self, agents: Vec<Label>) {
         self.agents = agents;
         self.write_services();

@@ -20,7 +20,7 @@ const SILENT_AT_ONCE: usize = 8;
 /// Others that are asked about a silent member.
 const ASKED_THROUGH: usize = 3;
 /// All other questions that are open at a time.
-const QUESTIONS_AT_ONCE: usize = 64;
+pub(super) const QUESTIONS_AT_ONCE: usize = 64;
 /// Members that a joiner introduces itself to, and how many at a time.
 pub(super) const INTRODUCTIONS: usize = 64;
 const INTRODUCTIONS_AT_ONCE: usize = 8;

@@ -1,6 +1,8 @@
 //! Answers the calls of others.
 
+use super::exchange::WORDS_AT_ONCE;
 use super::hear::Evidence;
+use super::questions::QUESTIONS_AT_ONCE;
 use super::{CallId, Event, Node, OnBehalf};
 use crate::detector::question_timeout;
 use crate::error::Invalid;
@@ -67,10 +69,15 @@ impl Node {
         self.reply(call, Reply::Refused(refusal));
     }
 
-    /// Shows the mesh as seen here. A joiner whose clock was set back also learns what it said of itself before.
+    /// Shows the mesh as seen here: to a joiner no more of it than a message may hold, each time others, for it hears of
+    /// the rest by gossip. A joiner whose clock was set back also learns what it said of itself before.
     fn reply_with_state(&mut self, call: CallId, joiner: Option<&NodeId>) {
         let own = self.own_entry();
         let mut entries = gossip::shown(own, &self.table, self.leader.as_ref());
+        if joiner.is_some() && entries.len() > WORDS_AT_ONCE {
+            let others = entries.split_off(1);
+            entries.extend(self.rng.sample(others, WORDS_AT_ONCE));
+        }
         let last_word = joiner.and_then(|id| self.book.last_word(id));
         if let Some(record) =
             last_word.filter(|record| entries.iter().all(|e| e.record.id != record.id))
@@ -165,7 +172,20 @@ impl Node {
             self.call_back(now, entry, address);
         }
         self.ask_back(now, &entry.record.id);
+        self.ask_the_crowded_out(now, entry);
         Ok(())
+    }
+
+    /// A caller that found no place in the table is asked all the same: once it has answered, hearsay makes way for it.
+    pub(super) fn ask_the_crowded_out(&mut self, now: Instant, entry: &Entry) {
+        let record = &entry.record;
+        let is_here = record.id == *self.own.id() || self.table.get(&record.id).is_some();
+        let is_sensible = entry.status == Status::Alive
+            && !record.has_left()
+            && !record.card.url.is_unspecified();
+        if !is_here && is_sensible && !self.book.blocks(record, now) {
+            self.ask(now, record.card.url.clone(), None, QUESTIONS_AT_ONCE);
+        }
     }
 
     pub(super) fn ask_back(&mut self, now: Instant, id: &NodeId) {

@@ -1,7 +1,7 @@
 //! What is due: rounds of gossip, attempts to join, and what silence has become.
 
 use super::exchanges::Purpose;
-use super::{Node, Seed};
+use super::{Input, Node, Seed};
 use crate::address::Url;
 use crate::detector::Verdict;
 use crate::event::Reason;
@@ -51,10 +51,24 @@ impl Node {
         }
     }
 
+    /// A call that comes before the tick that is long overdue is not answered on old news either.
+    pub(super) fn notice_sleep(&mut self, now: Instant, input: &Input) {
+        let overslept = now.since(self.deadline());
+        let is_tick = matches!(input, Input::Tick { .. });
+        if !is_tick && self.asleep_since.is_none() && overslept > self.long_sleep() {
+            self.asleep_since = Some(now);
+            self.name_leader(now);
+        }
+    }
+
+    fn long_sleep(&self) -> Duration {
+        LONG_SLEEP.min(self.config.dead_timeout / 6)
+    }
+
     /// After a long sleep another may lead: this node names nobody until it has heard from somebody, or a round has
     /// brought nothing.
     fn note_sleep(&mut self, now: Instant, overslept: Duration) {
-        if overslept > LONG_SLEEP.min(self.config.dead_timeout / 6) && !self.own.has_left() {
+        if overslept > self.long_sleep() && !self.own.has_left() {
             self.asleep_since = Some(now);
             self.tell_some(now);
             self.name_leader(now);
