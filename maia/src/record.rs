@@ -309,7 +309,9 @@ impl Record {
             print.number(labels.len() as u64);
             labels.iter().for_each(|label| print.text(label.as_str()));
         }
-        print.number(self.ext.as_ref().map_or(0, |ext| ext.n.saturating_add(1)));
+        if let Some(ext) = &self.ext {
+            print.ext(ext);
+        }
         print.finish()
     }
 
@@ -380,6 +382,26 @@ impl Fingerprint {
 
     fn number(&mut self, number: u64) {
         self.bytes(&number.to_le_bytes());
+    }
+
+    fn ext(&mut self, ext: &Ext) {
+        let Ext {
+            n,
+            left,
+            draining,
+            leads,
+            rounds,
+            version,
+            more,
+        } = ext;
+        self.number(n.saturating_add(1));
+        self.bytes(&[u8::from(*left), u8::from(*draining), u8::from(*leads)]);
+        if let Some(rounds) = rounds {
+            self.number(rounds.origin_millis);
+            self.number(u64::from(rounds.interval_millis));
+        }
+        self.text(version.as_ref().map_or("", Name::as_str));
+        self.text(more.as_deref().unwrap_or(""));
     }
 
     fn finish(&self) -> u64 {

@@ -1,8 +1,8 @@
 //! A whole mesh in one thread, on virtual time.
 //!
-//! Real nodes, an imagined network: messages take time, get lost, come twice or in another order, links are cut, nodes
-//! crash, pause and start again, clocks are wrong, all from one seed. The same seed gives the same run. Try your own
-//! timeouts in it:
+//! Real nodes, an imagined network: messages take time, get lost, come twice, damaged, in another order or long after,
+//! links are cut, nodes crash, pause, starve, lie and start again, clocks are wrong or stand still, all from one seed. The
+//! same seed gives the same run. Try your own timeouts in it:
 //!
 //! ```
 //! use maia::message::Status;
@@ -19,13 +19,23 @@
 //! ```
 
 pub mod chaos;
+mod damage;
+mod faults;
+mod glimpse;
+mod liar;
+mod lies;
 mod network;
 mod older;
 mod process;
+mod replay;
+mod routing;
 mod scales;
+mod traffic;
 mod watch;
+mod whole;
 mod world;
 
+pub use liar::{Liar, Lie};
 pub use network::Network;
 pub use older::OlderNode;
 pub use process::Process;
@@ -36,11 +46,15 @@ use crate::config::Config;
 use crate::id::NodeId;
 use crate::message::{Caller, Entry, Reply, Request, Status, Subject};
 use crate::node::{Command, Input, Node};
+use crate::selector::Selector;
 use crate::time::Instant;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 use watch::Watch;
-use world::{Happening, Machine, World};
+use world::{Machine, World};
+
+/// The agent that every simulated node runs.
+const AGENT: &str = "echo";
 
 /// A simulated mesh.
 #[derive(Debug)]
@@ -95,6 +109,21 @@ impl Sim {
     /// settings must stay as they are.
     pub fn watch(&mut self) {
         self.world.watch = Some(Watch::new(self.world.config.clone()));
+    }
+
+    /// Has the watch, which is on, route requests by `selector` instead of by least connections.
+    pub fn route_by(&mut self, selector: impl Selector) {
+        if let Some(watch) = &mut self.world.watch {
+            watch.route_by(selector);
+        }
+    }
+
+    /// All are one mesh again: the network keeps no old messages, and who is gone is nobody's candidate.
+    pub fn forget_the_past(&mut self) {
+        self.world.past.clear();
+        if let Some(watch) = &mut self.world.watch {
+            watch.forget_the_past();
+        }
     }
 
     /// What must never be, and was, since [`Sim::watch`].
@@ -166,42 +195,6 @@ impl Sim {
         self.world.put(machine, Box::new(process));
     }
 
-    /// Kills what runs on this machine, and starts a node there anew, with a new id and the same seeds.
-    pub fn restart(&mut self, name: &str) {
-        let machine = self.world.place_of(name);
-        self.world.boot(machine, None);
-    }
-
-    /// Kills what runs on this machine: nobody listens there any more.
-    pub fn crash(&mut self, name: &str) {
-        let machine = self.world.place_of(name);
-        let machine = &mut self.world.machines[machine];
-        machine.process = None;
-        machine.held_back = None;
-        machine.calls.clear();
-    }
-
-    /// Stops what runs on this machine in its tracks, as SIGSTOP does: what arrives waits.
-    pub fn pause(&mut self, name: &str) {
-        let machine = self.world.place_of(name);
-        self.world.machines[machine]
-            .held_back
-            .get_or_insert_default();
-    }
-
-    /// Lets it go on.
-    pub fn resume(&mut self, name: &str) {
-        let machine = self.world.place_of(name);
-        let held_back = self.world.machines[machine]
-            .held_back
-            .take()
-            .unwrap_or_default();
-        self.world.plan(self.world.now, machine, Happening::Wake);
-        for what in held_back {
-            self.world.plan(self.world.now, machine, what);
-        }
-    }
-
     /// Lets a node say goodbye, as `astromeshctl mesh leave` does.
     pub fn leave(&mut self, name: &str) {
         self.world
@@ -219,12 +212,6 @@ impl Sim {
         self.world.feed(machine, Input::Command(command));
     }
 
-    /// Sets a machine's time of day off by `millis`.
-    pub fn set_wall_off(&mut self, name: &str, millis: i64) {
-        let machine = self.world.machine(name);
-        self.world.machines[machine].wall_off = millis;
-    }
-
     /// Sends a request to a node from an address outside the mesh, as anyone can; `claim` is who they say they are.
     /// Returns what [`Sim::reply`] finds the answer by.
     pub fn inject(&mut self, name: &str, claim: Option<&NodeId>, request: Request) -> u64 {
@@ -239,38 +226,6 @@ impl Sim {
     /// What came back to an injected request, if it did.
     pub fn reply(&self, ticket: u64) -> Option<&Reply> {
         self.world.outside.get(&ticket).and_then(Option::as_ref)
-    }
-
-    /// Cuts both ways between `name` and everybody else.
-    pub fn isolate(&mut self, name: &str) {
-        let others: Vec<usize> = (0..self.world.machines.len()).collect();
-        let machine = self.world.place_of(name);
-        for other in others {
-            self.world.network.cut(machine, other);
-            self.world.network.cut(other, machine);
-        }
-    }
-
-    /// Cuts the way from one machine to another; the way back stays.
-    pub fn cut_one_way(&mut self, from: &str, to: &str) {
-        let (from, to) = (self.world.place_of(from), self.world.place_of(to));
-        self.world.network.cut(from, to);
-    }
-
-    /// Cuts both ways between every machine of `side` and every other.
-    pub fn split(&mut self, side: &[&str]) {
-        let side: Vec<usize> = side.iter().map(|name| self.world.place_of(name)).collect();
-        for machine in 0..self.world.machines.len() {
-            for &other in side.iter().filter(|_| !side.contains(&machine)) {
-                self.world.network.cut(machine, other);
-                self.world.network.cut(other, machine);
-            }
-        }
-    }
-
-    /// Mends every link.
-    pub fn heal(&mut self) {
-        self.world.network.mend();
     }
 
     /// Lets `time` pass.
@@ -354,42 +309,6 @@ impl Sim {
             .iter()
             .filter(|machine| machine.process.is_some());
         running.map(|machine| machine.name.clone()).collect()
-    }
-
-    /// Whether every node that runs holds every other for alive, holds nobody else for that, and all name one leader.
-    pub fn is_whole(&self) -> bool {
-        let running: Vec<&Machine> = self
-            .world
-            .machines
-            .iter()
-            .filter(|m| m.process.is_some())
-            .collect();
-        let nodes: Vec<&Node> = running
-            .iter()
-            .filter_map(|machine| {
-                machine
-                    .process
-                    .as_ref()
-                    .and_then(|process| process.as_node())
-            })
-            .collect();
-        let sees_all = |node: &&Node| {
-            running.iter().all(|machine| {
-                machine
-                    .last_id
-                    .as_ref()
-                    .is_some_and(|id| node.status(id) == Some(Status::Alive))
-            })
-        };
-        let sees_no_more = |node: &&Node| {
-            let alive = |seen: &&crate::view::Seen| seen.status == Status::Alive && seen.confirmed;
-            node.view().members.iter().filter(alive).count() == running.len()
-        };
-        let leader = nodes.first().and_then(|node| node.leader());
-        leader.is_some()
-            && nodes.iter().all(|node| node.leader() == leader)
-            && nodes.iter().all(sees_all)
-            && nodes.iter().all(sees_no_more)
     }
 
     /// A record of a node that exists only on paper, for forging.

@@ -227,3 +227,22 @@ fn messages_in(mesh: &mut Sim, time: Duration) -> u64 {
     mesh.run_for(time);
     mesh.messages() - before
 }
+
+/// A forged heartbeat of one who is out of reach is kept as its last word; back in touch it is told of that, and refutes it.
+#[test]
+fn a_forged_last_word_keeps_nobody_out() {
+    let mut mesh = Sim::new(1, &["ana", "bob", "cid", "dan"]);
+    mesh.run_for(secs(30));
+    let view = mesh.node("dan").expect("it runs").view();
+    let record = &view.members[0].record;
+    let ahead = record.version.heartbeat.unix_millis() + 50 * 60 * 1_000;
+    let ahead = Heartbeat::from_unix_millis(ahead).expect("before 2100");
+    let mut forged = Sim::forged("dan", "http://10.9.9.9:8000");
+    forged.record = Arc::new(record.with_heartbeat(ahead));
+
+    mesh.isolate("dan");
+    mesh.inject("ana", None, Request::Gossip(vec![forged].into()));
+    mesh.run_for(secs(120));
+    mesh.heal();
+    assert!(mesh.run_until(secs(10), Sim::is_whole).is_some());
+}

@@ -307,3 +307,28 @@ fn count(mesh: &Sim, is_meant: impl Fn(&Event) -> bool) -> usize {
         .filter(|reported| is_meant(&reported.event))
         .count()
 }
+
+/// Its heartbeats would stay behind the pace that others know it by, and make its silence look longer than it is.
+#[test]
+fn one_that_was_suspended_for_a_while_is_not_called_dead_too_soon() {
+    let mut mesh = Sim::new(3, &["ana", "bob", "eve"]);
+    mesh.run_for(secs(60));
+    mesh.suspend("eve");
+    mesh.run_for(secs(8));
+    mesh.resume("eve");
+    mesh.run_for(secs(30));
+
+    mesh.crash("eve");
+    let crashed = mesh.now();
+    mesh.run_for(secs(40));
+    let died: Vec<Instant> = mesh
+        .events()
+        .iter()
+        .filter(|reported| matches!(reported.event, Event::Died { .. }))
+        .map(|reported| reported.at)
+        .collect();
+    assert_eq!(died.len(), 2);
+    for at in died {
+        assert!(at.since(crashed) > secs(28), "{at:?} after {crashed:?}");
+    }
+}

@@ -384,9 +384,12 @@ impl Node {
         };
         let told = gossip::worth_telling(&self.table).filter(|member| answers(*member));
         let told = told.map(|member| gossip::listed(member, self.leader.as_ref()));
-        let entries: Vec<Entry> = std::iter::once(self.own_entry())
+        let mut entries: Vec<Entry> = std::iter::once(self.own_entry())
             .chain(told.take(WORDS_AT_ONCE))
             .collect();
+        if let Some(caller) = &caller.id {
+            self.remind(&mut entries, caller);
+        }
         self.reply(call, Reply::Gossip(entries.into()));
     }
 

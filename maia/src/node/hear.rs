@@ -121,7 +121,9 @@ impl Node {
             self.ask_about(now, url, &word.id);
             return;
         }
-        if word.card.url != held_word.card.url && !self.may_take_address(now, word) {
+        let moves = word.card.url != held_word.card.url;
+        let moves_here = moves && word.card.url == self.own.record.card.url;
+        if moves_here || moves && !self.may_take_address(now, word) {
             return;
         }
         self.take(now, word);

@@ -17,6 +17,9 @@ use std::time::Duration;
 /// How far the heartbeat may be from the time of day.
 const DRIFT: Duration = Duration::from_secs(10);
 
+/// A jump of the time of day ahead of the monotonic clock that is more than the two drifting apart.
+const SHORT_SLEEP: Duration = Duration::from_millis(100);
+
 /// How far its count may be from that of the mesh before it is begun anew.
 const OUT_OF_STEP: u64 = 3;
 
@@ -130,7 +133,19 @@ impl Own {
         let ahead = wall.unix_millis().saturating_sub(self.wall_now(now));
         self.wall = wall;
         self.wall_at = now;
-        Duration::from_millis(ahead)
+        let ahead = Duration::from_millis(ahead);
+        if ahead > SHORT_SLEEP && ahead <= DRIFT {
+            self.go_on_after(ahead);
+        }
+        ahead
+    }
+
+    /// Goes on at the pace of the time of day after a short sleep of its clock: heartbeats that stayed behind for good
+    /// would make it look silent for longer than it is.
+    fn go_on_after(&mut self, sleep: Duration) {
+        self.rounds.origin_millis += u64::try_from(sleep.as_millis()).unwrap_or(0);
+        self.write(self.due_millis());
+        self.write_ext();
     }
 
     /// A sign of life: one beat for every round that has gone by, and one at the least.

@@ -12,6 +12,7 @@ use crate::message::{Caller, Entry, Refusal, Reply, Request, State, Status, Subj
 use crate::pulse::Standing;
 use crate::time::Instant;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a caller waits for a third member to be asked, and how many may wait.
@@ -78,15 +79,8 @@ impl Node {
             let others = entries.split_off(1);
             entries.extend(self.rng.sample(others, WORDS_AT_ONCE));
         }
-        let last_word = joiner.and_then(|id| self.book.last_word(id));
-        if let Some(record) =
-            last_word.filter(|record| entries.iter().all(|e| e.record.id != record.id))
-        {
-            entries.push(Entry {
-                record: record.clone(),
-                status: Status::Dead,
-                leader: false,
-            });
+        if let Some(joiner) = joiner {
+            self.remind(&mut entries, joiner);
         }
         let state = State {
             table: entries.into(),
@@ -94,6 +88,18 @@ impl Node {
             version: self.version,
         };
         self.reply(call, Reply::State(state));
+    }
+
+    /// Adds the last word of `caller`, if it is gone here: where somebody forged that, all that it says now is old news, and
+    /// only itself can refute it.
+    pub(super) fn remind(&self, entries: &mut Vec<Entry>, caller: &NodeId) {
+        let is_told = entries.iter().any(|entry| entry.record.id == *caller);
+        let last_word = self.book.last_word(caller).filter(|_| !is_told);
+        entries.extend(last_word.map(|record| Entry {
+            record: Arc::clone(record),
+            status: Status::Dead,
+            leader: false,
+        }));
     }
 
     fn receive_join(&mut self, now: Instant, call: CallId, caller: &Caller, entry: &Entry) {
@@ -237,7 +243,12 @@ impl Node {
         } else {
             self.hear_all(now, &entries, Evidence::Pushed, known_sender);
         }
-        let told = gossip::told(self.own_entry(), &self.table, self.leader.as_ref());
+        let mut told = gossip::told(self.own_entry(), &self.table, self.leader.as_ref());
+        let only = entries.first().filter(|_| entries.len() == 1);
+        let speaker = caller.id.as_ref().or(only.map(|entry| &entry.record.id));
+        if let Some(speaker) = speaker {
+            self.remind(&mut told, speaker);
+        }
         self.reply(call, Reply::Gossip(told.into()));
     }
 

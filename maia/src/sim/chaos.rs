@@ -1,14 +1,27 @@
-//! Random runs: faults drawn from a seed, for as many events as one likes, and then peace, in which the mesh must become
-//! whole again.
+//! Random runs: faults drawn from a seed, for as many events as one likes, and now and then peace, in which the mesh must
+//! become whole again.
+//!
+//! Each run does without some kinds of fault, drawn too: a fault that heals or hides another would otherwise always be
+//! there. (Groce et al., “Swarm Testing”, 2012.)
 
-use super::Sim;
+mod faults;
+
+use super::{Network, Sim};
 use crate::config::Config;
 use crate::rng::Rng;
-use std::collections::BTreeSet;
+use crate::time::Instant;
+use faults::Fault;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 /// How long the mesh may take to become whole once everything works again.
 const RECOVERY: Duration = Duration::from_secs(180);
+
+/// The longest that a run goes on between two faults.
+const LONGEST_PAUSE_SECONDS: f64 = 40.0;
+
+/// How many faults before a violation an outcome tells.
+const TOLD: usize = 40;
 
 /// What came of a random run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +34,10 @@ pub struct Outcome {
     pub events: u64,
     /// How much virtual time they took.
     pub time: Duration,
+    /// How often each kind of fault struck.
+    pub struck: BTreeMap<&'static str, u64>,
+    /// The last faults, and when they struck.
+    pub story: Vec<String>,
     /// What must never be, and was; empty if all is well.
     pub violations: Vec<String>,
     /// The fingerprint of the run.
@@ -30,25 +47,29 @@ pub struct Outcome {
 /// One random run of `nodes` nodes, from 3 up, over at least `events` events.
 pub fn run(seed: u64, nodes: usize, events: u64) -> Outcome {
     let mut chaos = Chaos::new(seed, nodes.max(3));
-    while chaos.sim.happened() < events && chaos.sim.violations().is_empty() {
+    while chaos.sim.happened() < events && chaos.is_well() {
         chaos.strike();
-        let pause = chaos.rng.fraction() * chaos.rng.fraction() * 40.0;
+        let pause = chaos.rng.fraction() * chaos.rng.fraction() * LONGEST_PAUSE_SECONDS;
         chaos.sim.run_for(Duration::from_secs_f64(pause));
     }
-    chaos.make_peace();
-    let whole = chaos.sim.run_until(RECOVERY, Sim::is_whole);
-    let mut violations = chaos.sim.violations().to_vec();
-    if whole.is_none() {
-        violations.push(chaos.what_is_missing());
+    if chaos.is_well() {
+        chaos.make_peace();
     }
     Outcome {
         seed,
         nodes: chaos.names.len(),
         events: chaos.sim.happened(),
         time: chaos.sim.now().since_start(),
-        violations,
+        struck: chaos.struck,
+        story: chaos.story.into(),
+        violations: chaos.sim.violations().to_vec(),
         trace_hash: chaos.sim.trace_hash(),
     }
+}
+
+/// What can strike, by the names that [`Outcome::struck`] counts it under.
+pub fn kinds() -> BTreeSet<&'static str> {
+    faults::ALL.iter().map(|fault| fault.as_str()).collect()
 }
 
 #[derive(Debug)]
@@ -56,20 +77,40 @@ struct Chaos {
     sim: Sim,
     rng: Rng,
     names: Vec<String>,
+    faults: Vec<Fault>,
+    struck: BTreeMap<&'static str, u64>,
+    story: VecDeque<String>,
     crashed: BTreeSet<String>,
+    /// Stopped, alone or with the machine.
     paused: BTreeSet<String>,
+    /// Since when machines stand still.
+    suspended: BTreeMap<String, Instant>,
     left: BTreeSet<String>,
+    draining: BTreeSet<String>,
+    starved: BTreeSet<String>,
+    liars: BTreeSet<String>,
+    /// Ways that were cut one by one.
+    cuts: Vec<(String, String)>,
 }
 
 impl Chaos {
     fn new(seed: u64, nodes: usize) -> Self {
+        let mut rng = Rng::from_seed(seed ^ 0x5eed);
         let mut chaos = Self {
             sim: Sim::empty(seed, Config::default()),
-            rng: Rng::from_seed(seed ^ 0x5eed),
             names: (0..nodes).map(|n| format!("n{n:02}")).collect(),
+            faults: faults::some(&mut rng),
+            rng,
+            struck: BTreeMap::new(),
+            story: VecDeque::new(),
             crashed: BTreeSet::new(),
             paused: BTreeSet::new(),
+            suspended: BTreeMap::new(),
             left: BTreeSet::new(),
+            draining: BTreeSet::new(),
+            starved: BTreeSet::new(),
+            liars: BTreeSet::new(),
+            cuts: Vec::new(),
         };
         chaos.sim.watch();
         for place in 0..nodes {
@@ -79,121 +120,37 @@ impl Chaos {
         chaos
     }
 
+    fn is_well(&self) -> bool {
+        self.sim.violations().is_empty()
+    }
+
+    /// Lets something happen, if there is anything for it to happen to.
     fn strike(&mut self) {
-        let name = self.names[self.rng.below(self.names.len())].clone();
-        let other = self.names[self.rng.below(self.names.len())].clone();
-        match self.rng.below(16) {
-            0 | 1 => self.crash(&name),
-            2 | 3 => self.restart_one(),
-            4 => self.pause(&name),
-            5 | 6 => self.resume_one(),
-            7 => self.sim.isolate(&name),
-            8 => self.split(),
-            9 => self.sim.cut_one_way(&name, &other),
-            10 | 11 => self.sim.heal(),
-            12 => self.make_weather(),
-            13 => self.leave(&name),
-            14 => self.rejoin_one(),
-            _ => self.set_clock(&name),
+        let fault = self.faults[self.rng.below(self.faults.len())];
+        let Some(whom) = self.happen(fault) else {
+            return;
+        };
+        *self.struck.entry(fault.as_str()).or_default() += 1;
+        if self.story.len() == TOLD {
+            self.story.pop_front();
         }
+        let now = self.sim.now().since_start();
+        self.story
+            .push_back(format!("{now:?}: {} {whom}", fault.as_str()));
     }
 
-    fn crash(&mut self, name: &str) {
-        if self.crashed.len() + 2 < self.names.len() {
-            self.sim.crash(name);
-            self.paused.remove(name);
-            self.left.remove(name);
-            self.crashed.insert(name.to_owned());
-        }
-    }
-
-    fn restart_one(&mut self) {
-        if let Some(name) = self.crashed.pop_first() {
-            self.sim.restart(&name);
-        }
-    }
-
-    fn pause(&mut self, name: &str) {
-        if !self.crashed.contains(name) {
-            self.sim.pause(name);
-            self.paused.insert(name.to_owned());
-        }
-    }
-
-    fn resume_one(&mut self) {
-        if let Some(name) = self.paused.pop_first() {
-            self.sim.resume(&name);
-        }
-    }
-
-    fn leave(&mut self, name: &str) {
-        if !self.crashed.contains(name) && self.left.len() + 2 < self.names.len() {
-            self.sim.leave(name);
-            self.left.insert(name.to_owned());
-        }
-    }
-
-    fn rejoin_one(&mut self) {
-        if let Some(name) = self.left.pop_first() {
-            self.sim.rejoin(&name);
-        }
-    }
-
-    fn split(&mut self) {
-        let side: Vec<String> = self
-            .names
-            .iter()
-            .filter(|_| self.rng.chance(0.5))
-            .cloned()
-            .collect();
-        let side: Vec<&str> = side.iter().map(String::as_str).collect();
-        self.sim.split(&side);
-    }
-
-    fn make_weather(&mut self) {
-        let loss = [0.0, 0.05, 0.3][self.rng.below(3)];
-        let duplication = [0.0, 0.2][self.rng.below(2)];
-        let delay = [2, 50, 700][self.rng.below(3)];
-        let network = self.sim.network();
-        network.loss = loss;
-        network.duplication = duplication;
-        network.delay_at_most = Duration::from_millis(delay);
-    }
-
-    fn set_clock(&mut self, name: &str) {
-        let off = [-86_400_000, -7_000, 0, 7_000, 86_400_000][self.rng.below(5)];
-        self.sim.set_wall_off(name, off);
-    }
-
+    /// Mends everything, and sees whether the mesh comes together and everybody drops what was never so.
     fn make_peace(&mut self) {
-        *self.sim.network() = super::Network::default();
-        self.sim.heal();
-        while !self.paused.is_empty() {
-            self.resume_one();
+        *self.sim.network() = Network::default();
+        self.cuts.clear();
+        for name in std::mem::take(&mut self.starved) {
+            self.sim.starve(&name, None);
         }
-        while !self.left.is_empty() {
-            self.rejoin_one();
-        }
-        while !self.crashed.is_empty() {
-            self.restart_one();
-        }
-    }
-
-    fn what_is_missing(&self) -> String {
-        let mut text = format!("not whole {RECOVERY:?} after all faults were mended:");
-        for by in &self.names {
-            let views: Vec<String> = self
-                .names
-                .iter()
-                .filter(|of| self.sim.belief(by, of) != Some(crate::message::Status::Alive))
-                .map(|of| format!("{of} {:?}", self.sim.belief(by, of)))
-                .collect();
-            text += &format!(
-                " {by} (leader {:?}) misses [{}];",
-                self.sim.leader(by),
-                views.join(", ")
-            );
-        }
-        text
+        while self.resume_one().is_some() {}
+        while self.rejoin_one().is_some() {}
+        while self.restart_one().is_some() {}
+        while self.unmask_one().is_some() {}
+        self.sim.must_become_whole(RECOVERY);
+        self.sim.forget_the_past();
     }
 }

@@ -16,6 +16,15 @@ pub struct Network {
     pub loss: f64,
     /// The part that arrives twice, 0 to 1.
     pub duplication: f64,
+    /// The part that brings an older message with it, 0 to 1: one that was sent once to anybody arrives again, however long
+    /// ago that was and whoever runs there now.
+    pub replay: f64,
+    /// The part that arrives cut short or with flipped bits, 0 to 1. What cannot be read is refused as over HTTP; without
+    /// the feature `wire` that is all but the cheap exchange.
+    pub damage: f64,
+    /// Whether what is damaged and can be read all the same is delivered, with what nobody said in it. Otherwise it counts
+    /// as unreadable too: HTTP runs over TCP, which lets next to none of it through.
+    pub forging: bool,
     cuts: BTreeSet<(usize, usize)>,
 }
 
@@ -26,6 +35,9 @@ impl Default for Network {
             delay_at_most: Duration::from_micros(1_500),
             loss: 0.0,
             duplication: 0.0,
+            replay: 0.0,
+            damage: 0.0,
+            forging: true,
             cuts: BTreeSet::new(),
         }
     }
@@ -36,6 +48,10 @@ impl Network {
         if from != to {
             self.cuts.insert((from, to));
         }
+    }
+
+    pub(super) fn mend_one(&mut self, from: usize, to: usize) {
+        self.cuts.remove(&(from, to));
     }
 
     pub(super) fn mend(&mut self) {

@@ -25,6 +25,12 @@ pub trait Process: Debug {
         None
     }
 
+    /// Whether what it says may be untrue: then the watch lets others believe it, as the protocol does not promise that
+    /// they will not.
+    fn lies(&self) -> bool {
+        false
+    }
+
     /// Whom it believes to be in the mesh, and how they stand.
     fn belief(&self, id: &NodeId) -> Option<Status>;
 }

@@ -2,22 +2,26 @@
 
 use super::network::Network;
 use super::process::Process;
-use super::scales;
-use super::watch::Watch;
+use super::replay::Past;
+use super::watch::{Moment, Watch};
 use crate::address::{Host, Url};
 use crate::config::Config;
 use crate::event::Event;
 use crate::id::{Label, Name, NodeId};
-use crate::message::{Answer, Caller, Failure, Refusal, Reply, Request};
+use crate::message::{Answer, Caller, Failure, Reply, Request};
 use crate::node::{CallId, ExchangeId, Identity, Input, Node, Output};
 use crate::rng::Rng;
 use crate::time::{Instant, Wall};
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 /// The time of day when a simulation starts: the beginning of 2026.
 pub const WALL_AT_START: Wall = Wall::from_unix_millis(1_767_225_600_000);
+
+/// How long a message waits for a starved process: then its sender has given up long ago, and the connection is closed.
+const GIVEN_UP: Duration = Duration::from_secs(10);
 
 /// An event that a node reported.
 #[derive(Clone, Debug)]
@@ -50,6 +54,7 @@ pub(super) struct World {
     pub(super) happened: u64,
     /// Bytes sent, where they are counted.
     pub(super) bytes: Option<u64>,
+    pub(super) past: Past,
     pub(super) watch: Option<Watch>,
 }
 
@@ -70,8 +75,32 @@ pub(super) struct Machine {
     pub(super) starts: u32,
     /// What arrived while the process was paused; `None` while it runs.
     pub(super) held_back: Option<Vec<Happening>>,
+    /// Since when the whole machine stands still, its monotonic clock too.
+    pub(super) suspended: Option<Instant>,
+    /// How far its monotonic clock is behind for that.
+    pub(super) behind: Duration,
+    /// How long the process takes for one input at the most, where it gets too little of the processor.
+    pub(super) starved: Option<Duration>,
+    pub(super) busy_until: Instant,
+    /// When the process was first due for the tick that it has not had yet, by its own clock.
+    pub(super) due: Instant,
+    pub(super) tick_is_queued: bool,
     pub(super) next_call: CallId,
+    /// Calls that the process has not answered.
     pub(super) calls: BTreeMap<CallId, Return>,
+    /// Exchanges that the process has begun and that have not ended.
+    pub(super) open: BTreeSet<ExchangeId>,
+}
+
+impl Machine {
+    /// Drops what a process that is no more was to get.
+    pub(super) fn stand_by(&mut self) {
+        self.held_back = None;
+        self.suspended = None;
+        self.tick_is_queued = false;
+        self.calls.clear();
+        self.open.clear();
+    }
 }
 
 /// Where an answer has to go.
@@ -85,6 +114,8 @@ pub(super) enum Return {
     },
     /// To whoever injected the request.
     Outside(u64),
+    /// To nobody: an old message came again, and whoever sent it has had its answer.
+    Nowhere,
 }
 
 /// What happens somewhere.
@@ -97,11 +128,23 @@ pub(super) enum Happening {
         request: Request,
         back: Return,
     },
+    /// A request that nobody can read.
+    Garbled {
+        from: usize,
+        back: Return,
+    },
     Answer {
         start: u32,
         exchange: ExchangeId,
         answer: Result<Answer, Failure>,
     },
+}
+
+impl Happening {
+    /// Whether it is a message of another machine, which gives up waiting at some time.
+    fn has_a_sender(&self) -> bool {
+        !matches!(self, Self::Wake | Self::Request { from: None, .. })
+    }
 }
 
 /// A [`Happening`] with its place in the order of things.
@@ -111,6 +154,8 @@ pub(super) struct Scheduled {
     sequence: u64,
     machine: usize,
     what: Happening,
+    /// Whether a starved machine has put it into its queue already.
+    queued: bool,
 }
 
 impl PartialEq for Scheduled {
@@ -152,6 +197,7 @@ impl World {
             messages: 0,
             happened: 0,
             bytes: None,
+            past: Past::default(),
             watch: None,
         }
     }
@@ -211,8 +257,15 @@ impl World {
             seeds: Vec::new(),
             starts: 0,
             held_back: None,
+            suspended: None,
+            behind: Duration::ZERO,
+            starved: None,
+            busy_until: Instant::START,
+            due: Instant::START,
+            tick_is_queued: false,
             next_call: CallId::default(),
             calls: BTreeMap::new(),
+            open: BTreeSet::new(),
         });
         machine
     }
@@ -226,6 +279,12 @@ impl World {
     }
 
     pub(super) fn boot(&mut self, place: usize, id: Option<NodeId>) {
+        let node = self.fresh_node(place, id);
+        self.put(place, Box::new(node));
+    }
+
+    /// A node as it starts on that machine.
+    pub(super) fn fresh_node(&mut self, place: usize, id: Option<NodeId>) -> Node {
         let machine = &self.machines[place];
         let fresh = format!("{}.{}", machine.name, machine.starts + 1);
         let me = Identity {
@@ -233,7 +292,7 @@ impl World {
             name: Name::new(&machine.called).expect("a test's name is one"),
             url: machine.url.clone(),
             services: vec![Label::new("agents").expect("plain")],
-            agents: vec![Label::new("echo").expect("plain")],
+            agents: vec![Label::new(super::AGENT).expect("plain")],
             version: None,
         };
         let config = Config {
@@ -241,19 +300,23 @@ impl World {
             ..self.config.clone()
         };
         let (wall, rng) = (self.wall(place), self.rng.split());
-        let node = Node::new(config, me, self.now, wall, rng)
-            .expect("a simulation's settings go together");
-        self.put(place, Box::new(node));
+        Node::new(config, me, self.local(place), wall, rng)
+            .expect("a simulation's settings go together")
     }
 
     pub(super) fn put(&mut self, place: usize, process: Box<dyn Process>) {
         let machine = &mut self.machines[place];
         machine.starts += 1;
         machine.last_id = Some(process.id());
+        machine.due = process.deadline();
         machine.process = Some(process);
-        machine.held_back = None;
-        machine.calls.clear();
+        machine.stand_by();
         self.plan(self.now, place, Happening::Wake);
+    }
+
+    /// A machine's monotonic clock.
+    pub(super) fn local(&self, place: usize) -> Instant {
+        self.now - self.machines[place].behind
     }
 
     pub(super) fn wall(&self, place: usize) -> Wall {
@@ -263,6 +326,10 @@ impl World {
     }
 
     pub(super) fn plan(&mut self, at: Instant, machine: usize, what: Happening) {
+        self.schedule(at, machine, what, false);
+    }
+
+    fn schedule(&mut self, at: Instant, machine: usize, what: Happening, queued: bool) {
         let sequence = self.sequence;
         self.sequence += 1;
         self.schedule.push(Reverse(Scheduled {
@@ -270,6 +337,7 @@ impl World {
             sequence,
             machine,
             what,
+            queued,
         }));
     }
 
@@ -284,22 +352,50 @@ impl World {
             return false;
         };
         self.now = self.now.max(next.at);
-        match &mut self.machines[next.machine].held_back {
+        let machine = &mut self.machines[next.machine];
+        let is_tick = matches!(next.what, Happening::Wake);
+        match &mut machine.held_back {
+            // A process that is stopped finds everything when it goes on; a machine that is, has missed it.
+            Some(_) if machine.suspended.is_some() && !is_tick => {}
             Some(held_back) => held_back.push(next.what),
-            None => self.happen(next.machine, next.what),
+            None => self.take_turn(next.machine, next.what, next.queued),
         }
         true
     }
 
-    pub(super) fn happen(&mut self, place: usize, what: Happening) {
+    /// A starved process takes one input after the other, each when it is done with the one before.
+    fn take_turn(&mut self, place: usize, what: Happening, queued: bool) {
+        let machine = &self.machines[place];
+        let is_tick = matches!(what, Happening::Wake);
+        let is_free = machine.starved.is_none() && machine.busy_until <= self.now;
+        if queued || is_free || machine.process.is_none() {
+            self.machines[place].tick_is_queued &= !(is_tick && queued);
+            self.happen(place, what);
+            return;
+        }
+        let start = machine.busy_until.max(self.now);
+        let too_late = what.has_a_sender() && start.since(self.now) > GIVEN_UP;
+        let needless = is_tick && (machine.tick_is_queued || !self.is_due(place));
+        if too_late || needless {
+            return;
+        }
+        let takes = machine.starved.unwrap_or_default();
+        let takes = takes.mul_f64(self.rng.fraction());
+        let machine = &mut self.machines[place];
+        machine.busy_until = start + takes;
+        machine.tick_is_queued |= is_tick;
+        self.schedule(start, place, what, true);
+    }
+
+    fn is_due(&self, place: usize) -> bool {
+        let process = self.machines[place].process.as_ref();
+        process.is_some_and(|process| process.deadline() <= self.local(place))
+    }
+
+    fn happen(&mut self, place: usize, what: Happening) {
         match what {
             Happening::Wake => {
-                let machine = &self.machines[place];
-                let due = machine
-                    .process
-                    .as_ref()
-                    .is_some_and(|process| process.deadline() <= self.now);
-                if due {
+                if self.is_due(place) {
                     let wall = self.wall(place);
                     self.feed(place, Input::Tick { wall });
                 }
@@ -310,6 +406,7 @@ impl World {
                 request,
                 back,
             } => self.arrive(place, caller, from, request, back),
+            Happening::Garbled { from, back } => self.refuse_garbled(place, from, back),
             Happening::Answer {
                 start,
                 exchange,
@@ -322,174 +419,80 @@ impl World {
         }
     }
 
-    pub(super) fn arrive(
-        &mut self,
-        place: usize,
-        caller: Caller,
-        from: Option<usize>,
-        request: Request,
-        back: Return,
-    ) {
-        let machine = &mut self.machines[place];
-        if machine.process.is_none() {
-            if let Some(from) = from {
-                self.bring_back(place, from, back, &Err(Failure::Refused));
-            }
-            return;
-        }
-        let call = machine.next_call;
-        machine.next_call = call.next();
-        machine.calls.insert(call, back);
-        self.feed(
-            place,
-            Input::Receive {
-                call,
-                caller,
-                request,
-            },
-        );
-    }
-
     /// Lets `input` happen to what runs on a machine, and carries out what it wants done.
     pub(super) fn feed(&mut self, place: usize, input: Input) {
-        let now = self.now;
-        let Some(process) = &mut self.machines[place].process else {
+        let local = self.local(place);
+        let machine = &mut self.machines[place];
+        let Some(process) = &mut machine.process else {
             return;
         };
-        let outputs = process.handle(now, input);
-        let (deadline, id) = (process.deadline(), process.id());
-        self.machines[place].last_id = Some(id);
+        if let Input::Answer { exchange, .. } = &input {
+            machine.open.remove(exchange);
+        }
+        let refused = matches!(
+            input,
+            Input::Answer {
+                answer: Err(Failure::Refused),
+                ..
+            }
+        );
+        let had_its_tick = matches!(input, Input::Tick { .. });
+        let late = if had_its_tick {
+            local.since(machine.due)
+        } else {
+            Duration::ZERO
+        };
+        let outputs = process.handle(local, input);
+        let deadline = process.deadline();
+        // Other inputs may put off the deadline of a process that is late.
+        machine.due = if had_its_tick {
+            deadline
+        } else {
+            machine.due.min(deadline)
+        };
+        machine.last_id = Some(process.id());
         self.note(place as u64);
         self.happened += 1;
-        let node = self.machines[place]
-            .process
-            .as_ref()
-            .and_then(|process| process.as_node());
-        if let (Some(watch), Some(node)) = (&mut self.watch, node) {
-            watch.look(now, node);
-        }
+        self.look_at(place, late, refused, &outputs);
         for output in outputs {
             self.carry_out(place, output);
         }
-        self.plan(deadline.max(now), place, Happening::Wake);
+        self.look_at_queues(place);
+        let wake = deadline.max(local) + self.machines[place].behind;
+        self.plan(wake, place, Happening::Wake);
     }
 
-    pub(super) fn carry_out(&mut self, place: usize, output: Output) {
-        match output {
-            Output::Send {
-                exchange,
-                from,
-                to,
-                request,
-            } => self.send(place, exchange, from, &to, &request),
-            Output::Reply { call, reply } => self.send_back(place, call, reply),
-            Output::Report(event) => {
-                self.note_text(&event.to_string());
-                let by = self.machines[place].name.clone();
-                self.events.push(Reported {
-                    at: self.now,
-                    by,
-                    event,
-                });
-            }
-            Output::Abandon { .. } | Output::Changed => {}
-        }
-    }
-
-    pub(super) fn send(
-        &mut self,
-        place: usize,
-        exchange: ExchangeId,
-        from: NodeId,
-        to: &Url,
-        request: &Request,
-    ) {
-        assert!(
-            *to != self.machines[place].url,
-            "a node called itself at {to}"
-        );
-        assert!(!to.is_unspecified(), "a node called {to}, which is nowhere");
-        self.messages += 1;
-        if let Some(bytes) = &mut self.bytes {
-            *bytes += scales::request_bytes(request) as u64;
-        }
-        let start = self.machines[place].starts;
-        let back = Return::To {
-            machine: place,
-            start,
-            exchange,
-        };
-        let Some(&there) = self.by_url.get(to) else {
+    /// Has the watch look at what just happened on a machine, where one looks and a node of ours runs there.
+    fn look_at(&mut self, place: usize, late: Duration, refused: bool, outputs: &[Output]) {
+        let Some(watch) = &mut self.watch else {
             return;
         };
-        let is_ours = self.machines[place]
-            .process
-            .as_ref()
-            .is_some_and(|p| p.as_node().is_some());
-        let caller = Caller {
-            id: is_ours.then_some(from),
-            address: Some(self.machines[place].address),
-            on_this_host: false,
-        };
-        for at in self.network.arrivals(place, there, self.now, &mut self.rng) {
-            let what = Happening::Request {
-                caller: caller.clone(),
-                from: Some(place),
-                request: request.clone(),
-                back,
-            };
-            self.plan(at, there, what);
-        }
-    }
-
-    pub(super) fn send_back(&mut self, place: usize, call: CallId, reply: Reply) {
-        let speaks_as = self.machines[place]
-            .process
-            .as_ref()
-            .and_then(|process| process.speaks_as());
-        match self.machines[place].calls.remove(&call) {
-            Some(Return::Outside(ticket)) => {
-                self.outside.insert(ticket, Some(reply));
-            }
-            Some(back @ Return::To { machine, .. }) => {
-                if let Some(bytes) = &mut self.bytes {
-                    *bytes += scales::reply_bytes(&reply) as u64;
-                }
-                let answer = match reply {
-                    Reply::Refused(Refusal::Left) => Err(Failure::Left),
-                    Reply::Refused(refusal) => Err(Failure::Unusable(refusal.to_string())),
-                    reply => Ok(Answer {
-                        from: speaks_as,
-                        reply,
-                    }),
-                };
-                self.bring_back(place, machine, back, &answer);
-            }
-            None => {}
-        }
-    }
-
-    pub(super) fn bring_back(
-        &mut self,
-        from: usize,
-        to: usize,
-        back: Return,
-        answer: &Result<Answer, Failure>,
-    ) {
-        let Return::To {
-            start, exchange, ..
-        } = back
-        else {
+        let machine = &self.machines[place];
+        let local = self.now - machine.behind;
+        let Some(process) = &machine.process else {
             return;
         };
-        self.messages += 1;
-        for at in self.network.arrivals(from, to, self.now, &mut self.rng) {
-            let what = Happening::Answer {
-                start,
-                exchange,
-                answer: answer.clone(),
+        if process.lies() {
+            outputs.iter().for_each(|output| watch.hear_lies_in(output));
+        }
+        if let Some(node) = process.as_node() {
+            let moment = Moment {
+                now: self.now,
+                local,
+                overdue: local.since(machine.due),
+                late,
+                refused,
             };
-            self.plan(at, to, what);
+            watch.look(&moment, node, outputs);
+        }
+    }
+
+    fn look_at_queues(&mut self, place: usize) {
+        let machine = &self.machines[place];
+        let process = machine.process.as_ref();
+        let node = process.and_then(|process| process.as_node());
+        if let (Some(watch), Some(node)) = (&mut self.watch, node) {
+            watch.look_at_queues(self.now, node, machine.calls.len(), machine.open.len());
         }
     }
 

@@ -5,7 +5,7 @@
 
 use maia::address::Url;
 use maia::config::Config;
-use maia::event::Event;
+use maia::event::{Event, Reason};
 use maia::id::NodeId;
 use maia::message::Status::{Alive, Left, Suspect};
 use maia::message::{Answer, Caller, Failure, Refusal, Reply, Request, Subject};
@@ -318,7 +318,12 @@ impl World {
                     self.flights.push_back(Flight::Answer { to, answer });
                 }
             }
-            Output::Report(Event::Left { id, .. }) => {
+            // A refusal does not say which life has left.
+            Output::Report(Event::Left {
+                id,
+                reason: Reason::Goodbye,
+                ..
+            }) => {
                 let life = self.left[&id];
                 process.knows_left.insert(id, life);
             }
