@@ -1,10 +1,11 @@
 //! The log, on stderr: a line for people or an object for machines.
 
 use astromesh_core::settings::{Log, LogFormat};
-use fern::Dispatch;
+use fern::{Dispatch, Output};
 use jiff::Timestamp;
 use log::{Record, SetLoggerError};
 use std::fmt::Arguments;
+use std::io::Write;
 
 /// Sets up the log of this process.
 ///
@@ -21,8 +22,13 @@ pub fn start(settings: &Log) -> Result<(), SetLoggerError> {
             LogFormat::Text => out.finish(format_args!("{}", text(&now(), message, record))),
             LogFormat::Json => out.finish(format_args!("{}", json(&now(), message, record))),
         })
-        .chain(std::io::stderr())
+        .chain(Output::call(|record| write(record.args())))
         .apply()
+}
+
+/// A log that cannot be written, to a full disk say, is a line lost and no reason to stop.
+fn write(line: &Arguments<'_>) {
+    drop(writeln!(std::io::stderr(), "{line}"));
 }
 
 fn now() -> String {

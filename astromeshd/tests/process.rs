@@ -212,3 +212,25 @@ fn a_second_signal_does_not_wait() {
     signal(&child, "-TERM");
     assert_eq!(child.wait().unwrap().code(), Some(1));
 }
+
+#[test]
+fn a_log_that_cannot_be_written_stops_nothing() {
+    let (_folder, path) = config(VALID);
+    let port = free_port();
+    let full = std::fs::File::options()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let mut child = astromeshd(&["--config", &path, "--port", &port])
+        .stderr(full)
+        .spawn()
+        .unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while std::net::TcpStream::connect(format!("127.0.0.1:{port}")).is_err() {
+        assert!(child.try_wait().unwrap().is_none(), "it ended");
+        assert!(std::time::Instant::now() < deadline, "nobody listens");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    signal(&child, "-TERM");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}

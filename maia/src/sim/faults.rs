@@ -95,8 +95,10 @@ impl Sim {
 
     /// Cuts both ways between every machine of `side` and every other.
     pub fn split(&mut self, side: &[&str]) {
-        let side: Vec<usize> = side.iter().map(|name| self.world.place_of(name)).collect();
-        self.part(|machine| usize::from(side.contains(&machine)));
+        let mut parts = vec![0; self.world.machines.len()];
+        side.iter()
+            .for_each(|name| parts[self.world.place_of(name)] = 1);
+        self.part(|machine| parts[machine]);
     }
 
     /// Cuts both ways between machines that are not in the same part.
