@@ -5,7 +5,7 @@
 //! here, so that whoever makes way gives it back at once.
 
 use crate::answer::{Answer, trouble, unavailable};
-use crate::here::Tally;
+use crate::tally::Tally;
 use astromesh_core::http::BoxError;
 use http_body_util::BodyExt;
 use hyper::StatusCode;

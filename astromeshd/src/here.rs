@@ -5,6 +5,7 @@ use crate::agents::Agents;
 use crate::bodies::Bodies;
 use crate::events::Events;
 use crate::refusals::Refusals;
+use crate::tally::Tally;
 use arc_swap::ArcSwap;
 use astromesh_core::http::{Pool, TokioTimer};
 use astromesh_core::settings::{Service, Settings};
@@ -16,10 +17,9 @@ use maia::rng::Rng;
 use maia::selector::{Counter, InFlight};
 use maia::view::{Seen, View};
 use maia::wire::NODE_ID_HEADER;
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, Semaphore};
 
@@ -104,10 +104,6 @@ pub(crate) struct Visitor {
     /// Where they reached us.
     pub(crate) local: SocketAddr,
 }
-
-/// How many requests ended how. The names are few and fixed.
-#[derive(Debug, Default)]
-pub(crate) struct Tally(Mutex<BTreeMap<&'static str, u64>>);
 
 impl Here {
     /// A node that begins to run.
@@ -272,23 +268,6 @@ impl Visitor {
     /// Their address, an IPv4 one as such.
     pub(crate) fn address(&self) -> IpAddr {
         self.peer.ip().to_canonical()
-    }
-}
-
-impl Tally {
-    /// One more.
-    pub(crate) fn count(&self, outcome: &'static str) {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *counts.entry(outcome).or_default() += 1;
-    }
-
-    /// All so far.
-    pub(crate) fn so_far(&self) -> BTreeMap<String, u64> {
-        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        counts
-            .iter()
-            .map(|(name, count)| ((*name).to_owned(), *count))
-            .collect()
     }
 }
 

@@ -29,6 +29,7 @@ pub mod options;
 mod refusals;
 mod router;
 mod server;
+mod tally;
 
 pub use daemon::{Daemon, StartError};
 

@@ -7,6 +7,7 @@
 
 mod aims;
 mod heads;
+mod job;
 mod machine;
 mod measure;
 mod network;
@@ -20,8 +21,9 @@ mod with_foca;
 use anyhow::Context;
 use argh::FromArgs;
 use heads::Heads;
+use job::Job;
 use measure::Row;
-use peer::{Job, Peer};
+use peer::Peer;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Mutex;
