@@ -62,7 +62,7 @@ impl Node {
         });
         self.book.cross_out(id);
         self.changed = true;
-        self.next_sweep = now;
+        self.next_sweep = self.next_sweep.min(now + self.config.failure_timeout);
         if let Some((name, after, reason)) = doubted {
             self.report(Event::Recovered {
                 id: id.clone(),
@@ -88,7 +88,7 @@ impl Node {
         });
         if let Some(Some((name, silent))) = suspected {
             self.changed = true;
-            self.next_sweep = now;
+            self.sweep_soon(now);
             self.report(Event::Suspected {
                 id: id.clone(),
                 name,
@@ -242,7 +242,7 @@ impl Node {
             odd.cut_off
         });
         self.changed |= cut_off == Some(true);
-        self.next_sweep = now;
+        self.sweep_soon(now);
     }
 
     /// Forgets a dead member, and no other, because its owner told this node to.

@@ -17,6 +17,8 @@ use std::time::Duration;
 const SILENT_A_ROUND: usize = 16;
 /// A sleep, or a jump of the time of day, after which another may lead; shorter where death comes sooner.
 const LONG_SLEEP: Duration = Duration::from_secs(5);
+/// The shortest time between two looks at everybody's silence.
+const SWEEP_PAUSE: Duration = Duration::from_millis(50);
 /// Members that are told at once when something changes.
 const TOLD_AT_ONCE: usize = 64;
 /// The pause between two attempts to join grows up to so many gossip intervals.
@@ -243,6 +245,15 @@ impl Node {
         );
     }
 
+    /// Where half a mesh falls silent, each member at a moment of its own, they are judged a few at a time.
+    fn sweep_pause(&self) -> Duration {
+        SWEEP_PAUSE.min(self.config.failure_timeout / 100)
+    }
+
+    pub(super) fn sweep_soon(&mut self, now: Instant) {
+        self.next_sweep = self.next_sweep.min(now + self.sweep_pause());
+    }
+
     /// Carries out what each member's silence has come to.
     pub(super) fn sweep(&mut self, now: Instant) {
         let mut next = now + self.config.failure_timeout;
@@ -269,7 +280,7 @@ impl Node {
                 verdict => due.push((id, verdict)),
             }
         }
-        self.next_sweep = next;
+        self.next_sweep = next.max(now + self.sweep_pause());
         for (id, verdict) in due {
             match verdict {
                 Verdict::Suspect(reason) => self.suspect(now, &id, reason),
