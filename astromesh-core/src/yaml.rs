@@ -44,7 +44,7 @@ impl Fault {
         };
         let message = match self.key.as_str() {
             "" => self.reason,
-            key => format!("{key}: {}", self.reason),
+            key => format!("{}: {}", wording::one_line(key), self.reason),
         };
         ConfigError::at(place, message)
     }

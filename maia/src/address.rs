@@ -105,7 +105,10 @@ impl Url {
     pub fn is_loopback(&self) -> bool {
         match &self.host {
             Host::Ip(ip) => plain(*ip).is_loopback(),
-            Host::Name(name) => &**name == "localhost" || name.ends_with(".localhost"),
+            Host::Name(name) => {
+                let name = name.strip_suffix('.').unwrap_or(name);
+                name == "localhost" || name.ends_with(".localhost")
+            }
         }
     }
 
@@ -150,11 +153,14 @@ impl Host {
             return Some(Self::Ip(IpAddr::V4(v4)));
         }
         let allowed = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
-        // A name of digits and dots alone would be read as an address by some resolvers (`127.1`, `2130706433`).
+        // What ends in a number would be read as an address by some resolvers (`127.1`, `2130706433`, `127.0X1`).
+        let last = text.rsplit('.').next().unwrap_or(text);
+        let is_number = last.starts_with(|c: char| c.is_ascii_digit())
+            && (last.bytes().all(|b| b.is_ascii_digit()) || last[1..].starts_with(['x', 'X']));
         let is_name = (1..=253).contains(&text.len())
             && text.chars().all(allowed)
             && text.chars().any(|c| c.is_ascii_alphabetic())
-            && !text.starts_with("0x");
+            && !is_number;
         is_name.then(|| Self::Name(text.to_ascii_lowercase().into()))
     }
 }

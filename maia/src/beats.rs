@@ -110,6 +110,9 @@ impl Beats {
             return Err(wrong("base", "is greater than any count of rounds can be"));
         }
         let beats = read_lags(input, count, base)?;
+        if beats.iter().max().is_some_and(|&greatest| greatest < base) {
+            return Err(wrong("base", "is greater than every count"));
+        }
         let uneven = input.places("uneven", count, |input| {
             let seconds = f64::from_le_bytes(input.array("uneven")?);
             Heartbeat::from_unix_seconds(seconds)

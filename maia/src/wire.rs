@@ -290,7 +290,7 @@ pub fn decode_reply(endpoint: Endpoint, status: u16, body: &[u8]) -> Result<Repl
         _ => {
             let detail =
                 from_json::<DetailJson>(body).map_or_else(|_| "".into(), |said| said.detail);
-            let said = format!("status {status} {detail}");
+            let said = format!("status {status} {}", on_one_line(&detail));
             // A node in trouble may do better the next time; one that refuses will refuse again.
             Err(if status >= 500 {
                 Failure::InTrouble(said)
@@ -397,13 +397,24 @@ fn from_json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Invalid> {
     let Object(value) = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let field = match error.path().to_string() {
             path if path == "." || path == "?" => "body".to_owned(),
-            path => path,
+            path => on_one_line(&path),
         };
-        Invalid::new(field, error.into_inner().to_string())
+        Invalid::new(field, on_one_line(&error.into_inner().to_string()))
     })?;
     json.end()
         .map_err(|error| Invalid::new("body", error.to_string()))?;
     Ok(value)
+}
+
+/// What a peer chose to write, as it can stand in a message: without control characters, and cut where it is long.
+fn on_one_line(text: &str) -> String {
+    const LONGEST: usize = 200;
+    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    let mut line: String = text.chars().take(LONGEST).map(plain).collect();
+    if text.chars().nth(LONGEST).is_some() {
+        line.push('…');
+    }
+    line
 }
 
 fn to_json<T: Serialize>(value: &T) -> Vec<u8> {

@@ -270,7 +270,7 @@ fn is_strange(word: &Record, held: &Record) -> bool {
         .saturating_sub(held.version.heartbeat.unix_millis());
     word.version.incarnation > held.version.incarnation
         || leap > LEAP_MILLIS
-        || word.version > held.version && word.card.url != held.card.url
+        || word.version >= held.version && word.card.url != held.card.url
 }
 
 /// How long hearsay is kept at the most.

@@ -1,0 +1,4 @@
+//! `fuzz::address::run` under libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::address::run(data));

@@ -1,0 +1,4 @@
+//! `fuzz::decode::run` under libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::decode::run(data));

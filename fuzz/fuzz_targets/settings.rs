@@ -1,0 +1,4 @@
+//! `fuzz::settings::run` under libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::settings::run(data));
