@@ -37,6 +37,19 @@ fn a_quiet_mesh_of_a_hundred_costs_little() {
     assert!(bytes <= 800, "{bytes} bytes a second from each node");
 }
 
+/// Everybody looks for one who is gone, round after round: a whole table each time would be some 8 kB a second here.
+#[test]
+fn one_who_is_gone_is_looked_for_at_little_cost() {
+    let mut mesh = mesh_of(50);
+    mesh.crash("n7");
+    mesh.run_for(secs(45));
+    assert_eq!(mesh.belief("n8", "n7"), Some(Status::Dead));
+    mesh.weigh();
+    mesh.run_for(secs(30));
+    let bytes = mesh.bytes() / 49 / 30;
+    assert!(bytes <= 1_200, "{bytes} bytes a second from each node");
+}
+
 /// Passed on a few times by each who hears it, a figure may miss one in some hundred; those get it when it is told again.
 #[test]
 fn load_figures_reach_almost_everybody_at_once_and_all_in_time() {
