@@ -1,28 +1,29 @@
-//! Where a request goes: to the node that has the agent and the fewest requests in flight, and that may be this one.
+//! Where a request goes: to the node that has what it wants and the fewest requests in flight, and that may be this one.
 //!
-//! Bytes pass through; the router reads heads only. It tries the next node exactly as long as nothing of the request was
-//! sent, and says who ran it. Who is chosen is the [`Selector`]'s business, and what a run is the agents'.
+//! Bytes pass through; the router reads heads only. It tries the next node exactly as long as nothing was run, and says who
+//! ran it. Who is chosen is the [`Selector`](maia::selector::Selector)'s business, and what a request wants is a
+//! [`Wanted`]'s.
 
+mod attempts;
 mod forward;
 mod headers;
+mod mesh;
 mod peers;
+mod replay;
+mod wanted;
 
-use crate::agents::Around;
-use crate::answer::{Answer, header_text, trouble, unavailable};
-use crate::here::{Here, Mesh, Phase, Visitor};
+pub(crate) use wanted::{Run, Wanted};
+
+use crate::answer::{Answer, header_text};
+use crate::here::{Here, Phase, Visitor};
 use astromesh_core::api::{
     ATTEMPTS_HEADER, HOPS_HEADER, NODE_HEADER, OVERHEAD_HEADER, ROUTED_TO_HEADER,
 };
 use astromesh_core::http::Body;
-use forward::{Forwarded, InHand};
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use attempts::Attempts;
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{HeaderMap, Request, StatusCode};
 use maia::address::Url;
-use maia::id::Label;
-use maia::selector::{Candidate, LeastConnections, Selector};
-use maia::view::Seen;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -42,12 +43,18 @@ pub(crate) enum Origin {
         /// How often it has been passed on.
         hops: u32,
     },
+    /// From this node, for the sake of a request that it runs.
+    #[allow(dead_code, reason = "agents that need a model will ask so")]
+    Here {
+        /// How often that one has been passed on.
+        hops: u32,
+    },
 }
 
 /// One request on its way.
-struct Job<'a> {
+struct Job<'a, W> {
     here: &'a Arc<Here>,
-    agent: &'a Label,
+    wanted: &'a W,
     began: Instant,
 }
 
@@ -92,22 +99,22 @@ impl Origin {
     fn hops(self) -> u32 {
         match self {
             Self::Client => 0,
-            Self::Node { hops } => hops,
+            Self::Node { hops } | Self::Here { hops } => hops,
         }
     }
 }
 
-/// Lets `agent` run the request, wherever it is.
-pub(crate) async fn run(
+/// Lets the node that is best for it run what is wanted. A request of this node's own has no visitor.
+pub(crate) async fn run<W: Wanted>(
     here: &Arc<Here>,
-    visitor: &Visitor,
+    visitor: Option<&Visitor>,
     origin: Origin,
-    agent: &Label,
-    mut request: Request<Incoming>,
+    wanted: &W,
+    mut request: Request<Body>,
 ) -> Answer {
     let job = Job {
         here,
-        agent,
+        wanted,
         began: Instant::now(),
     };
     if origin.is_node() {
@@ -115,136 +122,39 @@ pub(crate) async fn run(
     }
     let id = headers::request_id(request.headers());
     headers::outbound(request.headers_mut(), here, visitor, origin.hops(), &id);
-    let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
     let routed = job.route(origin, request).await;
     here.tally.count(routed.outcome);
     job.finished(routed, id)
 }
 
-impl Job<'_> {
+impl<W: Wanted> Job<'_, W> {
     async fn route(&self, origin: Origin, request: Request<Body>) -> Routed {
         if origin.hops() > MOST_HOPS {
             let detail = format!(
                 "passed on {} times, which is a loop: at most {MOST_HOPS} are allowed",
                 origin.hops()
             );
-            return Routed::refused(trouble(StatusCode::LOOP_DETECTED, detail), "loop");
+            let answer = self.wanted.complaint(StatusCode::LOOP_DETECTED, detail);
+            return Routed::refused(answer, "loop");
         }
         if self.here.phase() == Phase::Left {
-            let detail = "this node has left the mesh and takes no requests";
-            return Routed::refused(unavailable(detail, COME_BACK), "unavailable");
+            let detail = "this node has left the mesh and takes no requests".to_owned();
+            let answer = self.wanted.unavailable(detail, COME_BACK);
+            return Routed::refused(answer, "unavailable");
         }
         match &self.here.mesh {
-            _ if origin.is_node() => match self.run_here(request).await {
-                Ok(routed) => routed,
-                Err(_) => self.nobody_has_it(),
-            },
+            _ if origin.is_node() => self.only_here(request).await,
             Some(mesh) => self.through_mesh(mesh, request).await,
             None => self.through_peers(request).await,
         }
     }
 
-    /// Runs it on this node, if that has the agent; else gives it back.
-    async fn run_here(&self, request: Request<Body>) -> Result<Routed, Request<Body>> {
-        let here = self.here;
-        let Some(runner) = here.agents.find(self.agent) else {
-            return Err(request);
-        };
-        let in_hand = InHand::new(here, &here.running);
-        let began = Instant::now();
-        let around = Around {
-            node: here.name(),
-            listed: &here.listed,
-            bodies: &here.bodies,
-            body_timeout: here.settings.limits.body_timeout,
-        };
-        let answer = runner.run(&around, self.agent, request.into_body()).await;
-        Ok(Routed {
-            answer: forward::held(answer, in_hand),
-            ran_by: Some(header_text(here.name())),
-            attempts: 1,
-            waited: began.elapsed(),
-            outcome: "local",
-        })
-    }
-
-    async fn through_mesh(&self, mesh: &Mesh, mut request: Request<Body>) -> Routed {
-        let view = mesh.view.load_full();
-        let carriers: Vec<&Seen> = view
-            .carriers(self.agent)
-            .filter(|seen| seen.takes_requests())
-            .collect();
-        let candidates: Vec<Candidate> = carriers
-            .iter()
-            .map(|seen| Candidate::of(seen, &self.here.in_flight))
-            .collect();
-        let (mut tried, mut troubles, mut rng) = (Vec::new(), Vec::new(), self.here.rng());
-        while let Some(place) = LeastConnections.select(&candidates, &tried, &mut rng) {
-            let (seen, candidate) = (carriers[place], &candidates[place]);
-            tried.push(candidate.id.clone());
-            let attempts = tried.len() as u32;
-            if candidate.is_me {
-                match self.run_here(request).await {
-                    Ok(routed) => return Routed { attempts, ..routed },
-                    Err(back) => request = back,
-                }
-                continue;
-            }
-            let in_hand = InHand::new(self.here, &candidate.counter);
-            match forward::forward(&mesh.members, &seen.url, request, in_hand).await {
-                Forwarded::Answered(answer, waited) => {
-                    return self.by(seen.name().as_str(), answer, attempts, waited);
-                }
-                Forwarded::Unknown(answer) => return Routed::unknown(answer, attempts),
-                Forwarded::NotSent(back, cause) => {
-                    troubles.push(format!("{}: {cause}", seen.name()));
-                    request = *back;
-                }
-            }
-        }
-        // A node on its way out has withdrawn its agents, but still runs what nobody else can.
-        match self.run_here(request).await {
-            Ok(routed) => routed,
-            Err(_) if view.carriers(self.agent).next().is_some() => {
-                self.nobody_available(&troubles, tried.len())
-            }
-            Err(_) => self.nobody_has_it(),
-        }
-    }
-
-    /// Another node ran it; which one, it says itself where it is one of ours.
-    fn by(&self, name: &str, answer: Answer, attempts: u32, waited: Duration) -> Routed {
-        let said = answer.headers().get(ROUTED_TO_HEADER).cloned();
-        Routed {
-            answer,
-            ran_by: Some(said.unwrap_or_else(|| header_text(name))),
-            attempts,
-            waited,
-            outcome: "forwarded",
-        }
-    }
-
-    fn nobody_has_it(&self) -> Routed {
-        let detail = match self.here.mesh {
-            Some(_) => format!("no node has an agent {:?}", self.agent.as_str()),
-            None => format!(
-                "neither this node nor any of its peers has an agent {:?}",
-                self.agent.as_str()
-            ),
-        };
-        Routed::refused(trouble(StatusCode::NOT_FOUND, detail), "not_found")
-    }
-
-    fn nobody_available(&self, troubles: &[String], attempts: usize) -> Routed {
-        let mut detail = format!("No available node provides agent {:?}", self.agent.as_str());
-        if !troubles.is_empty() {
-            detail = format!("{detail} ({})", troubles.join("; "));
-        }
-        let attempts = attempts as u32;
-        let answer = unavailable(detail, COME_BACK);
-        Routed {
-            attempts,
-            ..Routed::refused(answer, "unavailable")
+    /// Another node chose this one: there is nobody else to ask.
+    async fn only_here(&self, request: Request<Body>) -> Routed {
+        let mut attempts = Attempts::new(self, request);
+        match attempts.here().await {
+            Some(routed) => routed,
+            None => attempts.in_vain(false),
         }
     }
 
@@ -278,14 +188,6 @@ impl Routed {
             attempts: 0,
             waited: Duration::ZERO,
             outcome,
-        }
-    }
-
-    /// Somebody may have run it.
-    fn unknown(answer: Answer, attempts: u32) -> Self {
-        Self {
-            attempts,
-            ..Self::refused(answer, "broken")
         }
     }
 }

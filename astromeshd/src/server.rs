@@ -13,6 +13,7 @@ use crate::here::{Here, Phase, Visitor};
 use crate::{follow, forget, health, listing, mesh_api, router};
 use astromesh_core::settings::Service;
 use crowd::Crowd;
+use http_body_util::BodyExt;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderValue};
@@ -217,6 +218,9 @@ async fn run_agent(
     }
     match wrong_method(request.method(), "POST") {
         Some(refusal) => refusal,
-        None => router::run(here, visitor, origin, &name, request).await,
+        None => {
+            let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
+            router::run(here, Some(visitor), origin, &router::Run(&name), request).await
+        }
     }
 }

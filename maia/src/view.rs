@@ -59,6 +59,15 @@ pub struct Seen {
     pub reason: Option<crate::event::Reason>,
 }
 
+/// What a request may want of a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Want<'a> {
+    /// To run this agent.
+    Agent(&'a Label),
+    /// This service.
+    Service(&'a Label),
+}
+
 /// A seed, as of now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeedView {
@@ -119,12 +128,20 @@ impl View {
 
     /// Everyone who says that it runs `agent`, whatever its status.
     pub fn carriers(&self, agent: &Label) -> impl Iterator<Item = &Seen> {
-        self.listed(&self.carriers, agent)
+        self.offering(Want::Agent(agent))
     }
 
     /// Everyone who says that it offers `service`, whatever its status.
     pub fn providers(&self, service: &Label) -> impl Iterator<Item = &Seen> {
-        self.listed(&self.providers, service)
+        self.offering(Want::Service(service))
+    }
+
+    /// Everyone who says that it has what is wanted, whatever its status.
+    pub fn offering(&self, want: Want<'_>) -> impl Iterator<Item = &Seen> {
+        match want {
+            Want::Agent(agent) => self.listed(&self.carriers, agent),
+            Want::Service(service) => self.listed(&self.providers, service),
+        }
     }
 
     /// Every agent that anybody says it runs, in order.

@@ -1,7 +1,7 @@
 //! One attempt at another node, and the count of what is in flight there.
 
 use super::{headers, outcome_unknown};
-use crate::answer::{Answer, trouble};
+use crate::answer::Answer;
 use crate::here::Here;
 use astromesh_core::http::{Body, BoxError, ConnectError, Pool, SendError, chain};
 use hyper::body::{Bytes, Frame, SizeHint};
@@ -24,10 +24,10 @@ const SILENCE: Duration = Duration::from_secs(120);
 pub(super) enum Forwarded {
     /// It answered, and took so long to begin.
     Answered(Answer, Duration),
-    /// Nothing was sent: here is the request back.
-    NotSent(Box<Request<Body>>, ConnectError),
+    /// Nothing was sent.
+    NotSent(ConnectError),
     /// It was sent and there is no answer; this is what to say.
-    Unknown(Answer),
+    Unknown(StatusCode, String),
 }
 
 /// A request that is in flight until this is dropped, whichever way that comes about.
@@ -67,24 +67,21 @@ pub(super) async fn forward(
             headers::inbound(&mut answer);
             Forwarded::Answered(held(answer, in_hand), began.elapsed())
         }
-        Ok(Err(SendError::NotSent { request, cause })) => Forwarded::NotSent(request, cause),
+        Ok(Err(SendError::NotSent { cause, .. })) => Forwarded::NotSent(cause),
         Ok(Err(error @ SendError::Broken { .. })) if is_clients_fault(&error) => {
             log::debug!("{}", chain(&error));
-            Forwarded::Unknown(trouble(StatusCode::BAD_REQUEST, "the body broke off"))
+            Forwarded::Unknown(StatusCode::BAD_REQUEST, "the body broke off".to_owned())
         }
         Ok(Err(error @ SendError::Broken { .. })) => {
             log::warn!("{}", chain(&error));
-            Forwarded::Unknown(trouble(
-                StatusCode::BAD_GATEWAY,
-                outcome_unknown(url, "broke off"),
-            ))
+            Forwarded::Unknown(StatusCode::BAD_GATEWAY, outcome_unknown(url, "broke off"))
         }
         Err(_) => {
             let detail = outcome_unknown(
                 url,
                 &format!("did not begin to answer within {FIRST_BYTE:?}"),
             );
-            Forwarded::Unknown(trouble(StatusCode::GATEWAY_TIMEOUT, detail))
+            Forwarded::Unknown(StatusCode::GATEWAY_TIMEOUT, detail)
         }
     }
 }

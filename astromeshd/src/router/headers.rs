@@ -33,7 +33,7 @@ pub(super) fn request_id(headers: &HeaderMap) -> HeaderValue {
 pub(super) fn outbound(
     headers: &mut HeaderMap,
     here: &Here,
-    visitor: &Visitor,
+    visitor: Option<&Visitor>,
     hops: u32,
     id: &HeaderValue,
 ) {
@@ -41,7 +41,9 @@ pub(super) fn outbound(
     headers.remove(HOST);
     // Whoever wants to be told to go on was told by reading its body.
     headers.remove(EXPECT);
-    append(headers, FORWARDED_FOR, &visitor.address().to_string());
+    if let Some(visitor) = visitor {
+        append(headers, FORWARDED_FOR, &visitor.address().to_string());
+    }
     append(headers, VIA, PSEUDONYM);
     headers.insert(REQUEST_ID, id.clone());
     headers.insert(HOPS_HEADER, HeaderValue::from(hops.saturating_add(1)));

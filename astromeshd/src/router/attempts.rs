@@ -1,0 +1,191 @@
+//! One request, tried on one node after the other until one has run it.
+//!
+//! Another node is tried exactly as long as nothing was run: nothing was sent, or the node says so.
+
+use super::forward::{Forwarded, InHand, forward, held};
+use super::replay::Repeatable;
+use super::wanted::Wanted;
+use super::{COME_BACK, Job, Routed};
+use crate::answer::{Answer, header_text};
+use astromesh_core::api::{NODE_HEADER, ROUTED_TO_HEADER};
+use astromesh_core::http::{Body, Pool};
+use hyper::{Request, StatusCode};
+use maia::address::Url;
+use maia::selector::Counter;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// The attempts at one request.
+pub(super) struct Attempts<'a, W> {
+    job: &'a Job<'a, W>,
+    request: Repeatable,
+    made: u32,
+    /// Why those that could not be reached could not.
+    troubles: Vec<String>,
+    /// What the last one said that could not run it.
+    passed_on: Option<Routed>,
+}
+
+/// Whom to try.
+pub(super) struct Place<'a> {
+    pub(super) name: &'a str,
+    pub(super) url: &'a Url,
+    pub(super) pool: &'a Pool,
+    pub(super) counter: &'a Arc<Counter>,
+}
+
+impl<'a, W: Wanted> Attempts<'a, W> {
+    pub(super) fn new(job: &'a Job<'a, W>, request: Request<Body>) -> Self {
+        Self {
+            job,
+            request: Repeatable::new(request),
+            made: 0,
+            troubles: Vec::new(),
+            passed_on: None,
+        }
+    }
+
+    /// Tries this node, if it can. `None`: another one is to be tried.
+    pub(super) async fn here(&mut self) -> Option<Routed> {
+        let here = self.job.here;
+        if !self.job.wanted.is_here(here) {
+            return None;
+        }
+        let Some(request) = self.request.begin() else {
+            return Some(self.in_vain(true));
+        };
+        self.made += 1;
+        let in_hand = InHand::new(here, &here.running);
+        let began = Instant::now();
+        let ran = self.job.wanted.run(here, request).await;
+        let waited = began.elapsed();
+        match ran {
+            Ok(answer) => Some(Routed {
+                answer: held(answer, in_hand),
+                ran_by: Some(header_text(here.name())),
+                attempts: self.made,
+                waited,
+                outcome: "local",
+            }),
+            Err(answer) => {
+                self.pass_on(answer);
+                None
+            }
+        }
+    }
+
+    /// Tries another node. `None`: yet another one is to be tried.
+    pub(super) async fn at(&mut self, place: Place<'_>) -> Option<Routed> {
+        let Some(request) = self.request.begin() else {
+            return Some(self.in_vain(true));
+        };
+        self.made += 1;
+        let in_hand = InHand::new(self.job.here, place.counter);
+        match forward(place.pool, place.url, request, in_hand).await {
+            Forwarded::Answered(answer, _) if ran_nothing(&answer) => self.pass_on(answer),
+            Forwarded::Answered(answer, waited) => {
+                // Who ran it, it says itself where it is one of ours.
+                let said = answer.headers().get(ROUTED_TO_HEADER).cloned();
+                return Some(Routed {
+                    answer,
+                    ran_by: Some(said.unwrap_or_else(|| header_text(place.name))),
+                    attempts: self.made,
+                    waited,
+                    outcome: "forwarded",
+                });
+            }
+            Forwarded::Unknown(status, detail) => {
+                return Some(Routed {
+                    attempts: self.made,
+                    ..Routed::refused(self.job.wanted.complaint(status, detail), "broken")
+                });
+            }
+            Forwarded::NotSent(cause) => self.troubles.push(format!("{}: {cause}", place.name)),
+        }
+        None
+    }
+
+    /// Nobody ran it, though it is known, or not, that somebody can.
+    pub(super) fn in_vain(&mut self, is_known: bool) -> Routed {
+        let routed = match self.passed_on.take() {
+            // One that could not be asked may be able to run it.
+            Some(routed) if self.troubles.is_empty() => routed,
+            None if self.troubles.is_empty() && !is_known => self.absent(),
+            _ => self.unavailable(),
+        };
+        Routed {
+            attempts: self.made,
+            ..routed
+        }
+    }
+
+    fn absent(&self) -> Routed {
+        match self.job.wanted.absent(self.job.here) {
+            Some(answer) => Routed::refused(answer, "not_found"),
+            None => self.unavailable(),
+        }
+    }
+
+    fn unavailable(&self) -> Routed {
+        let named = self.job.wanted.named();
+        let mut detail = format!("No available node provides {named}");
+        if !self.troubles.is_empty() {
+            detail = format!("{detail} ({})", self.troubles.join("; "));
+        }
+        let answer = self.job.wanted.unavailable(detail, COME_BACK);
+        Routed::refused(answer, "unavailable")
+    }
+
+    /// Keeps the answer of one that could not run it. One that could at another time says more than one that never can.
+    fn pass_on(&mut self, answer: Answer) {
+        let outcome = match answer.status() {
+            StatusCode::NOT_FOUND if self.passed_on.is_some() => return,
+            StatusCode::NOT_FOUND => "not_found",
+            _ => "unavailable",
+        };
+        self.passed_on = Some(Routed::refused(answer, outcome));
+    }
+}
+
+/// Whether whoever answered ran nothing, for it has not got what is wanted, or cannot do it now. One of ours says who ran
+/// it, if anybody did; of others one cannot know, unless they have nothing there.
+fn ran_nothing(answer: &Answer) -> bool {
+    let is_said = |name| answer.headers().contains_key(name);
+    match answer.status() {
+        StatusCode::NOT_FOUND => !is_said(ROUTED_TO_HEADER),
+        StatusCode::SERVICE_UNAVAILABLE => is_said(NODE_HEADER) && !is_said(ROUTED_TO_HEADER),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::answer::trouble;
+
+    #[test]
+    fn whoever_says_that_nothing_was_run_is_believed() {
+        for (status, ours, ran_by, nothing) in [
+            (404, false, false, true),
+            (404, true, false, true),
+            (404, true, true, false),
+            (503, true, false, true),
+            (503, true, true, false),
+            (503, false, false, false),
+            (429, true, false, false),
+            (500, true, false, false),
+            (200, true, true, false),
+        ] {
+            let status = StatusCode::from_u16(status).expect("a status");
+            let mut answer = trouble(status, "so it is");
+            if ours {
+                answer.headers_mut().insert(NODE_HEADER, header_text("bob"));
+            }
+            if ran_by {
+                let name = header_text("bob");
+                answer.headers_mut().insert(ROUTED_TO_HEADER, name);
+            }
+            assert_eq!(ran_nothing(&answer), nothing, "{status} {ours} {ran_by}");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! What a request wants of the node that runs it, which may be this one.
+//!
+//! The router finds a node and passes bytes. What those nodes have in common, how it is done here, and how trouble reads to
+//! whoever asked differ from one kind of request to the next, and are said by a [`Wanted`].
+
+use crate::agents::Around;
+use crate::answer::{Answer, retry_after, trouble};
+use crate::here::Here;
+use astromesh_core::http::Body;
+use astromesh_core::settings::Service;
+use hyper::{Request, StatusCode};
+use maia::id::{Label, NodeId};
+use maia::view::Want;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One kind of request, and what it is about.
+pub(crate) trait Wanted: Sync {
+    /// What the members that can run it say they have.
+    fn want(&self) -> Want<'_>;
+
+    /// The service of the static peers that are asked.
+    fn service(&self) -> Service;
+
+    /// What is wanted, as complaints name it: `agent "coder"`.
+    fn named(&self) -> String;
+
+    /// The member that takes it before all others while it is alive: the one that holds its session.
+    fn prefers(&self) -> Option<&NodeId> {
+        None
+    }
+
+    /// Whether this node can try.
+    fn is_here(&self, here: &Here) -> bool;
+
+    /// Runs it on this node, where that [is possible](Self::is_here). An error says that nothing was run, and why: another
+    /// node may be asked, and if none can do better, this is the answer.
+    fn run(
+        &self,
+        here: &Arc<Here>,
+        request: Request<Body>,
+    ) -> impl Future<Output = Result<Answer, Answer>> + Send;
+
+    /// A complaint of the router, in the form that the client knows.
+    fn complaint(&self, status: StatusCode, detail: String) -> Answer {
+        trouble(status, detail)
+    }
+
+    /// Nobody can run it now: come back `after` that time.
+    fn unavailable(&self, detail: String, after: Duration) -> Answer {
+        let mut answer = self.complaint(StatusCode::SERVICE_UNAVAILABLE, detail);
+        retry_after(&mut answer, after);
+        answer
+    }
+
+    /// What to say where nobody has it and nobody ever had: `None` where that is no different from nobody being there.
+    fn absent(&self, here: &Here) -> Option<Answer> {
+        let _ = here;
+        None
+    }
+}
+
+/// A run of the agent of this name.
+pub(crate) struct Run<'a>(pub(crate) &'a Label);
+
+impl Wanted for Run<'_> {
+    fn want(&self) -> Want<'_> {
+        Want::Agent(self.0)
+    }
+
+    fn service(&self) -> Service {
+        Service::Agents
+    }
+
+    fn named(&self) -> String {
+        format!("agent {:?}", self.0.as_str())
+    }
+
+    fn is_here(&self, here: &Here) -> bool {
+        here.agents.find(self.0).is_some()
+    }
+
+    async fn run(&self, here: &Arc<Here>, request: Request<Body>) -> Result<Answer, Answer> {
+        let Some(runner) = here.agents.find(self.0) else {
+            return Err(self.not_found(here));
+        };
+        let around = Around {
+            node: here.name(),
+            listed: &here.listed,
+            bodies: &here.bodies,
+            body_timeout: here.settings.limits.body_timeout,
+        };
+        Ok(runner.run(&around, self.0, request.into_body()).await)
+    }
+
+    fn absent(&self, here: &Here) -> Option<Answer> {
+        Some(self.not_found(here))
+    }
+}
+
+impl Run<'_> {
+    fn not_found(&self, here: &Here) -> Answer {
+        let named = self.named();
+        let detail = match here.mesh {
+            Some(_) => format!("no node has an {named}"),
+            None => format!("neither this node nor any of its peers has an {named}"),
+        };
+        self.complaint(StatusCode::NOT_FOUND, detail)
+    }
+}
