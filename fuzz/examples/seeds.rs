@@ -1,4 +1,4 @@
-//! Writes the first inputs of every target to `corpus/`, where cargo-fuzz looks for them:
+//! Writes the first inputs of every target to `corpus/`, where `run.sh` looks for them:
 //! `cargo run --no-default-features --example seeds`.
 
 use std::path::Path;

@@ -16,7 +16,7 @@ pub mod settings;
 /// What is done with an input.
 pub type Target = fn(&[u8]);
 
-/// Every target, by the name that cargo-fuzz knows it by.
+/// Every target, by its name.
 pub const TARGETS: [(&str, Target); 5] = [
     ("decode", decode::run),
     ("merge", merge::run),
