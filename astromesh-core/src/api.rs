@@ -11,6 +11,8 @@ pub const NODE_HEADER: &str = "x-astromesh-node";
 pub const ROUTED_TO_HEADER: &str = "x-astromesh-routed-to";
 /// The header that counts how often a request was passed from node to node.
 pub const HOPS_HEADER: &str = "x-astromesh-hops";
+/// The header by which a node tells the one that passed a request to it how many requests it is running.
+pub const ACTIVE_HEADER: &str = "x-astromesh-active";
 /// The header that counts how many nodes were tried.
 pub const ATTEMPTS_HEADER: &str = "x-astromesh-attempts";
 /// The header that says how long the router held a request beyond the node that ran it, in milliseconds.

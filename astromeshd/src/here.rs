@@ -8,15 +8,20 @@ use crate::refusals::Refusals;
 use crate::tally::Tally;
 use arc_swap::ArcSwap;
 use astromesh_core::http::{Pool, TokioTimer};
-use astromesh_core::settings::{Service, Settings};
+use astromesh_core::settings::{Peer, Service, Settings};
 use hyper::HeaderMap;
 use maia::address::{Host, Url};
 use maia::driver::Handle;
 use maia::id::NodeId;
 use maia::rng::Rng;
-use maia::selector::{Counter, InFlight};
+use maia::selector::InTurn;
+use maia::selector::candidates::{Candidate, Candidates, Standing};
+use maia::selector::choices::Choices;
+use maia::selector::counter::{Counter, InFlight};
+use maia::time;
 use maia::view::{Seen, View};
 use maia::wire::NODE_ID_HEADER;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
@@ -61,8 +66,10 @@ pub(crate) struct Here {
     pub(crate) load_changed: Notify,
     /// Held by whoever makes the node leave or return.
     pub(crate) turnstile: tokio::sync::Mutex<()>,
-    /// Whose turn it is among the static peers.
-    pub(crate) turn: AtomicUsize,
+    /// The static peers, by what they are asked for.
+    pub(crate) peers: BTreeMap<Service, Candidates>,
+    /// Whose turn it is among them.
+    pub(crate) turn: InTurn,
     /// When another node last sent a request, since the start.
     chosen_millis: AtomicU64,
     phase: AtomicU8,
@@ -77,6 +84,8 @@ pub(crate) struct Mesh {
     pub(crate) timer: TokioTimer,
     /// The newest view: read without a lock.
     pub(crate) view: Arc<ArcSwap<View>>,
+    /// Who can take what, by that view.
+    pub(crate) choices: Arc<ArcSwap<Choices>>,
     /// What happened lately.
     pub(crate) events: Arc<Events>,
     /// Where others reach this node.
@@ -127,7 +136,8 @@ impl Here {
             table_turn: Semaphore::new(1),
             load_changed: Notify::new(),
             turnstile: tokio::sync::Mutex::new(()),
-            turn: AtomicUsize::new(0),
+            peers: by_service(&parts.settings.peers, &parts.in_flight),
+            turn: InTurn::default(),
             chosen_millis: AtomicU64::new(0),
             phase: AtomicU8::new(Phase::Running as u8),
             seed: AtomicU64::new(parts.seed),
@@ -223,6 +233,11 @@ impl Here {
             .store(self.uptime_millis(), Ordering::Relaxed);
     }
 
+    /// The moment on this node's own clock.
+    pub(crate) fn now(&self) -> time::Instant {
+        time::Instant::after_start(self.started.elapsed())
+    }
+
     fn uptime_millis(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
@@ -269,6 +284,27 @@ impl Visitor {
     pub(crate) fn address(&self) -> IpAddr {
         self.peer.ip().to_canonical()
     }
+}
+
+/// The static peers that have each service. They have no ids of their own, so they are counted under their number.
+fn by_service(peers: &[Peer], in_flight: &InFlight) -> BTreeMap<Service, Candidates> {
+    let candidate = |(number, peer): (usize, &Peer)| {
+        let id = NodeId::new(&format!("static-peer-{number}")).expect("it is short and plain");
+        Candidate {
+            counter: in_flight.counter(&id),
+            id,
+            name: peer.name.clone(),
+            url: peer.url.clone(),
+            standing: Standing::Alive,
+            is_me: false,
+        }
+    };
+    let with = |service: Service| {
+        let peers = peers.iter().enumerate();
+        let peers = peers.filter(|(_, peer)| peer.services.has(service));
+        (service, Candidates::new(peers.map(candidate).collect()))
+    };
+    Service::ALL.into_iter().map(with).collect()
 }
 
 /// The id in the header by which nodes say who they are, if it is one.

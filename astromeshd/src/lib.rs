@@ -24,6 +24,7 @@ mod leave;
 mod listing;
 mod load;
 pub mod logging;
+mod lookout;
 mod mesh_api;
 pub mod options;
 mod refusals;
