@@ -317,7 +317,6 @@ impl Node {
         Seen {
             record: Arc::clone(&self.own.record),
             url: self.own.record.card.url.clone(),
-            load_beat: 0,
             status: self.status(self.id()).unwrap_or(Status::Alive),
             since: self.started,
             heard: self.started,
@@ -332,7 +331,6 @@ impl Node {
         Seen {
             record: member.record(),
             url: member.url().clone(),
-            load_beat: member.load().beat,
             status: member.status(),
             since: member.since,
             heard: self.heard(member),
