@@ -24,6 +24,7 @@ mod health;
 mod mesh;
 mod nodes;
 mod overview;
+mod sse;
 mod table;
 mod text;
 mod watch;

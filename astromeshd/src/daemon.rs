@@ -6,7 +6,7 @@ use crate::events::Events;
 use crate::health::VERSION;
 use crate::here::{Here, Mesh, Parts, Phase};
 use crate::refusals::Told;
-use crate::{inference, leave, load, server};
+use crate::{leave, load, lookout, server};
 use arc_swap::ArcSwap;
 use astromesh_core::error::ConfigError;
 use astromesh_core::http::{HttpTransport, Pool, PoolSettings, Reach, TokioTimer};
@@ -18,7 +18,8 @@ use maia::event::Event;
 use maia::id::{Name, NodeId};
 use maia::node::{Identity, Node};
 use maia::rng::Rng;
-use maia::selector::InFlight;
+use maia::selector::choices::Choices;
+use maia::selector::counter::InFlight;
 use maia::time::Wall;
 use maia::view::View;
 use std::fmt;
@@ -36,6 +37,9 @@ use uuid::Uuid;
 /// How long connections are still read after the others know that this node is gone: nobody who kept one is cut off in the
 /// middle of a request.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// How long connecting to a member may take before another is tried.
+const CONNECT: Duration = Duration::from_millis(500);
 
 /// A running node. Dropping it stops everything at once, as [`Daemon::kill`] does.
 pub struct Daemon {
@@ -113,9 +117,9 @@ impl Daemon {
             in_flight,
             listed: Pool::new(PoolSettings::new(Reach::Anywhere)),
             seed,
-            chat: |here, hops, request| Box::pin(inference::chat(here, hops, request)),
         }));
         tasks.spawn(load::keep_telling(Arc::clone(&here)));
+        tasks.spawn(lookout::keep_looking(Arc::clone(&here)));
         let (closing, closes) = watch::channel(false);
         let mut serving = JoinSet::new();
         serving.spawn(server::run(listener, Arc::clone(&here), closes));
@@ -224,26 +228,15 @@ impl fmt::Debug for Daemon {
 
 #[cfg(test)]
 impl Daemon {
-    /// A gateway for a test: in a mesh of its own, on a free port of this machine.
+    /// One for a test: in a mesh of its own, on a free port of this machine.
     pub(crate) async fn alone() -> Self {
-        Self::in_role("gateway", "").await
-    }
-
-    /// The same in any role, with these seeds.
-    pub(crate) async fn in_role(role: &str, seeds: &str) -> Self {
         let environment = settings::Environment::empty()
-            .with("ASTROMESH_ROLE", role)
-            .with("ASTROMESH_NODE_NAME", role)
-            .with("ASTROMESH_SEEDS", seeds)
+            .with("ASTROMESH_ROLE", "gateway")
             .with("ASTROMESH_MESH_ENABLED", "true");
         let settings = Settings::load(&settings::Flags::default(), &environment);
         let mut settings = settings.expect("a profile of ours");
         (settings.api.host, settings.api.port) = (std::net::Ipv4Addr::LOCALHOST.into(), 0);
         Self::start(settings).await.expect("it starts")
-    }
-
-    pub(crate) fn here(&self) -> &Arc<Here> {
-        &self.here
     }
 }
 
@@ -303,7 +296,10 @@ fn drive(
     let transport = HttpTransport::new(mesh.config.seeds.iter().cloned(), Arc::clone(&on_loopback));
     let view = Arc::new(ArcSwap::new(node.view()));
     let (driver, handle) = Driver::new(node, transport, timer);
+    let choices = Choices::of(&view.load(), in_flight, &Choices::default());
+    let choices = Arc::new(ArcSwap::from_pointee(choices));
     let (newest, reports) = (Arc::clone(&view), Arc::clone(in_flight));
+    let chosen_from = Arc::clone(&choices);
     let (before, noted) = (Arc::clone(&view), Arc::clone(&events));
     let driver = driver.on_event(move |event| {
         report(&event);
@@ -314,8 +310,8 @@ fn drive(
         if let Some(news) = told.news(view.counters, std::time::Instant::now()) {
             log::warn!(target: "astromeshd::mesh", "{news}");
         }
-        // First the reports, so that nobody weighs a new figure against an old count.
-        reports.note_reports(&view);
+        let next = Choices::of(&view, &reports, &chosen_from.load());
+        chosen_from.store(Arc::new(next));
         newest.store(view);
     });
     tasks.spawn(driver.run());
@@ -323,9 +319,13 @@ fn drive(
         handle,
         timer,
         view,
+        choices,
         events,
         advertised,
-        members: Pool::new(PoolSettings::new(Reach::Peers { on_loopback })),
+        members: Pool::new(PoolSettings {
+            connect_timeout: CONNECT,
+            ..PoolSettings::new(Reach::Peers { on_loopback })
+        }),
     })
 }
 

@@ -2,25 +2,27 @@
 
 use crate::advertise::Advertised;
 use crate::agents::Agents;
-use crate::answer::Answer;
 use crate::bodies::Bodies;
 use crate::events::Events;
-use crate::providers::Providers;
 use crate::refusals::Refusals;
 use crate::tally::Tally;
 use arc_swap::ArcSwap;
-use astromesh_core::http::{Body, Pool, TokioTimer};
-use astromesh_core::settings::{Service, Settings};
-use hyper::{HeaderMap, Request};
+use astromesh_core::http::{Pool, TokioTimer};
+use astromesh_core::settings::{Peer, Service, Settings};
+use hyper::HeaderMap;
 use maia::address::{Host, Url};
 use maia::driver::Handle;
 use maia::id::NodeId;
 use maia::rng::Rng;
-use maia::selector::{Counter, InFlight};
+use maia::selector::InTurn;
+use maia::selector::candidates::{Candidate, Candidates, Standing};
+use maia::selector::choices::Choices;
+use maia::selector::counter::{Counter, InFlight};
+use maia::time;
 use maia::view::{Seen, View};
 use maia::wire::NODE_ID_HEADER;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -38,8 +40,6 @@ pub(crate) struct Here {
     pub(crate) id: NodeId,
     /// What it can run.
     pub(crate) agents: Agents,
-    /// Whose models it serves.
-    pub(crate) providers: Providers,
     /// The mesh, unless it is off.
     pub(crate) mesh: Option<Mesh>,
     /// What it has in flight, to itself and to others.
@@ -66,19 +66,15 @@ pub(crate) struct Here {
     pub(crate) load_changed: Notify,
     /// Held by whoever makes the node leave or return.
     pub(crate) turnstile: tokio::sync::Mutex<()>,
-    chat: Chat,
-    /// Whose turn it is among the static peers.
-    pub(crate) turn: AtomicUsize,
+    /// The static peers, by what they are asked for.
+    pub(crate) peers: BTreeMap<Service, Candidates>,
+    /// Whose turn it is among them.
+    pub(crate) turn: InTurn,
     /// When another node last sent a request, since the start.
     chosen_millis: AtomicU64,
     phase: AtomicU8,
     seed: AtomicU64,
 }
-
-/// The way to a model for those whom the router runs. It leads back through the router, which is above them, so whoever
-/// makes a node puts it in.
-pub(crate) type Chat =
-    fn(Arc<Here>, u32, Request<Body>) -> Pin<Box<dyn Future<Output = Answer> + Send>>;
 
 /// The mesh as requests need it.
 pub(crate) struct Mesh {
@@ -88,6 +84,8 @@ pub(crate) struct Mesh {
     pub(crate) timer: TokioTimer,
     /// The newest view: read without a lock.
     pub(crate) view: Arc<ArcSwap<View>>,
+    /// Who can take what, by that view.
+    pub(crate) choices: Arc<ArcSwap<Choices>>,
     /// What happened lately.
     pub(crate) events: Arc<Events>,
     /// Where others reach this node.
@@ -126,8 +124,6 @@ impl Here {
             address: parts.address,
             started: Instant::now(),
             agents: parts.agents,
-            providers: Providers::new(&parts.settings),
-            chat: parts.chat,
             mesh: parts.mesh,
             running,
             listed: parts.listed,
@@ -140,7 +136,8 @@ impl Here {
             table_turn: Semaphore::new(1),
             load_changed: Notify::new(),
             turnstile: tokio::sync::Mutex::new(()),
-            turn: AtomicUsize::new(0),
+            peers: by_service(&parts.settings.peers, &parts.in_flight),
+            turn: InTurn::default(),
             chosen_millis: AtomicU64::new(0),
             phase: AtomicU8::new(Phase::Running as u8),
             seed: AtomicU64::new(parts.seed),
@@ -236,10 +233,9 @@ impl Here {
             .store(self.uptime_millis(), Ordering::Relaxed);
     }
 
-    #[allow(dead_code, reason = "agents that need a model will ask so")]
-    /// Lets a model answer, wherever in the mesh it is: see [`chat`](crate::inference::chat).
-    pub(crate) async fn chat(self: &Arc<Self>, hops: u32, request: Request<Body>) -> Answer {
-        (self.chat)(Arc::clone(self), hops, request).await
+    /// The moment on this node's own clock.
+    pub(crate) fn now(&self) -> time::Instant {
+        time::Instant::after_start(self.started.elapsed())
     }
 
     fn uptime_millis(&self) -> u64 {
@@ -275,7 +271,6 @@ pub(crate) struct Parts {
     pub(crate) in_flight: Arc<InFlight>,
     pub(crate) listed: Pool,
     pub(crate) seed: u64,
-    pub(crate) chat: Chat,
 }
 
 impl Visitor {
@@ -289,6 +284,27 @@ impl Visitor {
     pub(crate) fn address(&self) -> IpAddr {
         self.peer.ip().to_canonical()
     }
+}
+
+/// The static peers that have each service. They have no ids of their own, so they are counted under their number.
+fn by_service(peers: &[Peer], in_flight: &InFlight) -> BTreeMap<Service, Candidates> {
+    let candidate = |(number, peer): (usize, &Peer)| {
+        let id = NodeId::new(&format!("static-peer-{number}")).expect("it is short and plain");
+        Candidate {
+            counter: in_flight.counter(&id),
+            id,
+            name: peer.name.clone(),
+            url: peer.url.clone(),
+            standing: Standing::Alive,
+            is_me: false,
+        }
+    };
+    let with = |service: Service| {
+        let peers = peers.iter().enumerate();
+        let peers = peers.filter(|(_, peer)| peer.services.has(service));
+        (service, Candidates::new(peers.map(candidate).collect()))
+    };
+    Service::ALL.into_iter().map(with).collect()
 }
 
 /// The id in the header by which nodes say who they are, if it is one.

@@ -17,7 +17,7 @@ pub(crate) use wanted::{Run, Wanted};
 use crate::answer::{Answer, header_text};
 use crate::here::{Here, Phase, Visitor};
 use astromesh_core::api::{
-    ATTEMPTS_HEADER, HOPS_HEADER, NODE_HEADER, OVERHEAD_HEADER, ROUTED_TO_HEADER,
+    ACTIVE_HEADER, ATTEMPTS_HEADER, HOPS_HEADER, NODE_HEADER, OVERHEAD_HEADER, ROUTED_TO_HEADER,
 };
 use astromesh_core::http::Body;
 use attempts::Attempts;
@@ -44,6 +44,7 @@ pub(crate) enum Origin {
         hops: u32,
     },
     /// From this node, for the sake of a request that it runs.
+    #[allow(dead_code, reason = "agents that need a model will ask so")]
     Here {
         /// How often that one has been passed on.
         hops: u32,
@@ -123,7 +124,12 @@ pub(crate) async fn run<W: Wanted>(
     headers::outbound(request.headers_mut(), here, visitor, origin.hops(), &id);
     let routed = job.route(origin, request).await;
     here.tally.count(routed.outcome);
-    job.finished(routed, id)
+    let mut answer = job.finished(routed, id);
+    if origin.is_node() {
+        let active = HeaderValue::from(here.running.now());
+        answer.headers_mut().insert(ACTIVE_HEADER, active);
+    }
+    answer
 }
 
 impl<W: Wanted> Job<'_, W> {
@@ -151,7 +157,7 @@ impl<W: Wanted> Job<'_, W> {
     /// Another node chose this one: there is nobody else to ask.
     async fn only_here(&self, request: Request<Body>) -> Routed {
         let mut attempts = Attempts::new(self, request);
-        match attempts.here().await {
+        match attempts.here(None).await {
             Some(routed) => routed,
             None => attempts.in_vain(false),
         }

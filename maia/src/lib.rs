@@ -43,7 +43,7 @@
 //!
 //! # The house
 //! From the roof to the ground; a file uses those below it and none above: `sim` · `driver` (over `mailbox`) · `node` ·
-//! `gossip`, `detector`, `election`, `selector` · `book`, `table` · `member` · `view` · `wire` · `message` · `event` ·
+//! `gossip`, `detector`, `election`, `selector` (over `sync`) · `book`, `table` · `member` · `view` · `wire` · `message` · `event` ·
 //! `record` · `config` · `address`, `id`, `time`, `rng`, `error`.
 //!
 //! # Limits
@@ -72,6 +72,7 @@ pub mod record;
 pub mod rng;
 pub mod selector;
 pub mod sim;
+mod sync;
 mod table;
 pub mod time;
 pub mod view;

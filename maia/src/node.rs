@@ -317,6 +317,7 @@ impl Node {
         Seen {
             record: Arc::clone(&self.own.record),
             url: self.own.record.card.url.clone(),
+            load_beat: 0,
             status: self.status(self.id()).unwrap_or(Status::Alive),
             since: self.started,
             heard: self.started,
@@ -331,6 +332,7 @@ impl Node {
         Seen {
             record: member.record(),
             url: member.url().clone(),
+            load_beat: member.load().beat,
             status: member.status(),
             since: member.since,
             heard: self.heard(member),

@@ -41,6 +41,9 @@ pub struct Seen {
     pub record: Arc<Record>,
     /// Where it is reached from here: its own URL, unless that names no machine and another was found to work.
     pub url: Url,
+    /// The round of its owner, counted from its start, in which the load in `record` was told. A newer heartbeat may have
+    /// come without one.
+    pub load_beat: u64,
     /// How it stands.
     pub status: Status,
     /// Since when it stands so.
@@ -118,7 +121,12 @@ impl Seen {
 impl View {
     /// The member with this id.
     pub fn member(&self, id: &NodeId) -> Option<&Seen> {
-        self.members.iter().find(|seen| seen.id() == id)
+        let (me, others) = self.members.split_first()?;
+        if me.id() == id {
+            return Some(me);
+        }
+        let place = others.binary_search_by(|seen| seen.id().cmp(id)).ok()?;
+        others.get(place)
     }
 
     /// This node's own row.

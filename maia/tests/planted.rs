@@ -7,7 +7,8 @@ use maia::message::{Entry, Reply, Request, Status};
 use maia::node::{ExchangeId, Identity, Input, Node, Output};
 use maia::record::Record;
 use maia::rng::Rng;
-use maia::selector::{Candidate, Selector};
+use maia::selector::Selector;
+use maia::selector::candidates::Candidates;
 use maia::sim::{Process, Sim, WALL_AT_START};
 use maia::time::Instant;
 use std::sync::Arc;
@@ -451,9 +452,9 @@ fn a_mesh_that_is_not_one_after_quiet_is_noticed() {
 struct Worst;
 
 impl Selector for Worst {
-    fn select(&self, candidates: &[Candidate], _: &[NodeId], _: &mut Rng) -> Option<usize> {
-        let standing = |place: &usize| candidates[*place].standing;
-        (0..candidates.len()).max_by_key(standing)
+    fn select(&self, candidates: &Candidates, _: &[usize], _: &mut Rng) -> Option<usize> {
+        let members = candidates.members();
+        (0..members.len()).max_by_key(|place| members[*place].standing)
     }
 }
 

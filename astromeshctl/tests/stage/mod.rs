@@ -225,7 +225,6 @@ pub fn seen_by_gateway(members: Vec<MemberStatus>) -> SystemStatus {
             counters: BTreeMap::new(),
         }),
         peers: Vec::new(),
-        providers: Vec::new(),
     }
 }
 

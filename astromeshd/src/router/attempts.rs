@@ -7,13 +7,13 @@ use super::replay::Repeatable;
 use super::wanted::Wanted;
 use super::{COME_BACK, Job, Routed};
 use crate::answer::{Answer, header_text};
-use astromesh_core::api::{NODE_HEADER, ROUTED_TO_HEADER};
+use astromesh_core::api::{ACTIVE_HEADER, NODE_HEADER, ROUTED_TO_HEADER};
 use astromesh_core::http::{Body, Pool};
 use hyper::{Request, StatusCode};
-use maia::address::Url;
-use maia::selector::Counter;
-use std::sync::Arc;
-use std::time::Instant;
+use maia::selector::candidates::Candidate;
+use maia::selector::counter::Counter;
+use maia::selector::health::{Answered, Usual};
+use std::time::{Duration, Instant};
 
 /// The attempts at one request.
 pub(super) struct Attempts<'a, W> {
@@ -24,14 +24,6 @@ pub(super) struct Attempts<'a, W> {
     troubles: Vec<String>,
     /// What the last one said that could not run it.
     passed_on: Option<Routed>,
-}
-
-/// Whom to try.
-pub(super) struct Place<'a> {
-    pub(super) name: &'a str,
-    pub(super) url: &'a Url,
-    pub(super) pool: &'a Pool,
-    pub(super) counter: &'a Arc<Counter>,
 }
 
 impl<'a, W: Wanted> Attempts<'a, W> {
@@ -46,7 +38,7 @@ impl<'a, W: Wanted> Attempts<'a, W> {
     }
 
     /// Tries this node, if it can. `None`: another one is to be tried.
-    pub(super) async fn here(&mut self) -> Option<Routed> {
+    pub(super) async fn here(&mut self, usual: Option<&Usual>) -> Option<Routed> {
         let here = self.job.here;
         if !self.job.wanted.is_here(here) {
             return None;
@@ -59,6 +51,10 @@ impl<'a, W: Wanted> Attempts<'a, W> {
         let began = Instant::now();
         let ran = self.job.wanted.run(here, request).await;
         let waited = began.elapsed();
+        let (Ok(answer) | Err(answer)) = &ran;
+        if let Some(usual) = usual {
+            here.running.answered(how(answer, waited), usual);
+        }
         match ran {
             Ok(answer) => Some(Routed {
                 answer: held(answer, in_hand),
@@ -75,34 +71,64 @@ impl<'a, W: Wanted> Attempts<'a, W> {
     }
 
     /// Tries another node. `None`: yet another one is to be tried.
-    pub(super) async fn at(&mut self, place: Place<'_>) -> Option<Routed> {
+    pub(super) async fn at(
+        &mut self,
+        pool: &Pool,
+        candidate: &Candidate,
+        usual: &Usual,
+    ) -> Option<Routed> {
         let Some(request) = self.request.begin() else {
             return Some(self.in_vain(true));
         };
         self.made += 1;
-        let in_hand = InHand::new(self.job.here, place.counter);
-        match forward(place.pool, place.url, request, in_hand).await {
-            Forwarded::Answered(answer, _) if ran_nothing(&answer) => self.pass_on(answer),
-            Forwarded::Answered(answer, waited) => {
+        let (name, counter) = (&candidate.name, &candidate.counter);
+        let in_hand = InHand::new(self.job.here, counter);
+        match forward(pool, &candidate.url, request, in_hand).await {
+            Forwarded::Answered(mut answer, waited) => {
+                self.take_count(&mut answer, counter);
+                counter.answered(how(&answer, waited), usual);
+                if ran_nothing(&answer) {
+                    self.pass_on(answer);
+                    return None;
+                }
                 // Who ran it, it says itself where it is one of ours.
                 let said = answer.headers().get(ROUTED_TO_HEADER).cloned();
-                return Some(Routed {
+                Some(Routed {
                     answer,
-                    ran_by: Some(said.unwrap_or_else(|| header_text(place.name))),
+                    ran_by: Some(said.unwrap_or_else(|| header_text(name.as_str()))),
                     attempts: self.made,
                     waited,
                     outcome: "forwarded",
-                });
+                })
             }
             Forwarded::Unknown(status, detail) => {
-                return Some(Routed {
+                match status {
+                    StatusCode::BAD_GATEWAY => counter.failed(),
+                    StatusCode::GATEWAY_TIMEOUT => counter.answered(Answered::Badly, usual),
+                    _ => {}
+                }
+                Some(Routed {
                     attempts: self.made,
                     ..Routed::refused(self.job.wanted.complaint(status, detail), "broken")
-                });
+                })
             }
-            Forwarded::NotSent(cause) => self.troubles.push(format!("{}: {cause}", place.name)),
+            Forwarded::NotSent(cause) => {
+                counter.failed();
+                self.troubles.push(format!("{name}: {cause}"));
+                None
+            }
         }
-        None
+    }
+
+    /// Takes note of how many requests the node says it is running; only members are believed.
+    fn take_count(&self, answer: &mut Answer, counter: &Counter) {
+        let Some(said) = answer.headers_mut().remove(ACTIVE_HEADER) else {
+            return;
+        };
+        let active = said.to_str().ok().and_then(|said| said.parse().ok());
+        if let (Some(active), true) = (active, self.job.here.mesh.is_some()) {
+            counter.heard(active);
+        }
     }
 
     /// Nobody ran it, though it is known, or not, that somebody can.
@@ -144,6 +170,18 @@ impl<'a, W: Wanted> Attempts<'a, W> {
             _ => "unavailable",
         };
         self.passed_on = Some(Routed::refused(answer, outcome));
+    }
+}
+
+/// How an answer speaks for the node that gave it. A refusal says nothing: it may be quick, and the request be at fault.
+fn how(answer: &Answer, waited: Duration) -> Answered {
+    let status = answer.status();
+    if status.is_server_error() {
+        Answered::Badly
+    } else if status.is_client_error() {
+        Answered::Neither
+    } else {
+        Answered::Well(waited)
     }
 }
 

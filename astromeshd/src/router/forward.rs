@@ -7,7 +7,7 @@ use astromesh_core::http::{Body, BoxError, ConnectError, Pool, SendError, chain}
 use hyper::body::{Bytes, Frame, SizeHint};
 use hyper::{Request, StatusCode};
 use maia::address::Url;
-use maia::selector::{Counter, Running};
+use maia::selector::counter::{Counter, Running};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};

@@ -3,8 +3,10 @@
 use crate::id::Label;
 use crate::message::Status;
 use crate::rng::Rng;
-use crate::selector::{Candidate, InFlight, LeastConnections, Selector, Standing};
-use crate::view::{Seen, View};
+use crate::selector::candidates::{Candidates, Standing};
+use crate::selector::counter::InFlight;
+use crate::selector::{LeastConnections, Selector};
+use crate::view::{Seen, View, Want};
 use std::fmt;
 
 /// A selector, and what it goes by.
@@ -40,13 +42,13 @@ impl Routing {
 
     /// Sends a request by `view`, and says what is wrong with where it goes.
     pub(super) fn try_on(&mut self, view: &View) -> Option<String> {
-        let candidates = Candidate::all(view, &self.agent, &self.in_flight);
+        let candidates = Candidates::all(view, Want::Agent(&self.agent), &self.in_flight);
         self.judge(view, &candidates)
     }
 
-    fn judge(&mut self, view: &View, candidates: &[Candidate]) -> Option<String> {
+    fn judge(&mut self, view: &View, candidates: &Candidates) -> Option<String> {
         let place = self.selector.select(candidates, &[], &mut self.rng)?;
-        let picked = &candidates[place];
+        let picked = &candidates.members()[place];
         let Some(seen) = view.member(&picked.id) else {
             return Some(format!("to {}, which it does not know", picked.id));
         };
@@ -83,10 +85,11 @@ fn is_well(seen: &Seen) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::selector::candidates::Candidate;
     use crate::sim::Sim;
     use std::time::Duration;
 
-    /// What `Candidate::all` keeps from a selector, offered to it all the same.
+    /// What `Candidates::all` keeps from a selector, offered to it all the same.
     #[test]
     fn a_request_to_the_dead_is_noticed() {
         let mut mesh = Sim::new(1, &["ana", "bob"]);
@@ -96,7 +99,9 @@ mod tests {
         let view = mesh.node("ana").expect("it runs").view();
         let mut routing = Routing::default();
         assert_eq!(routing.try_on(&view), None);
-        let dead = Candidate::of(&view.members[1], &routing.in_flight);
-        assert!(routing.judge(&view, &[dead]).is_some());
+        let bob = &view.members[1];
+        let dead = Candidate::of(bob, routing.in_flight.counter(bob.id()));
+        let candidates = Candidates::new(vec![dead]);
+        assert!(routing.judge(&view, &candidates).is_some());
     }
 }
