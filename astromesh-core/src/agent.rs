@@ -323,7 +323,7 @@ impl Leaf for Endpoint {
 }
 
 /// An absolute URL of one of `schemes`, without user or password; else what was found instead.
-fn uri<'a>(scalar: Scalar<'a>, schemes: &[&str]) -> Result<Uri, Scalar<'a>> {
+pub(crate) fn uri<'a>(scalar: Scalar<'a>, schemes: &[&str]) -> Result<Uri, Scalar<'a>> {
     let Scalar::Text(text) = scalar else {
         return Err(scalar);
     };

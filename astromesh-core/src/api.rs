@@ -17,6 +17,10 @@ pub const ACTIVE_HEADER: &str = "x-astromesh-active";
 pub const ATTEMPTS_HEADER: &str = "x-astromesh-attempts";
 /// The header that says how long the router held a request beyond the node that ran it, in milliseconds.
 pub const OVERHEAD_HEADER: &str = "x-astromesh-overhead-ms";
+/// The header that names the one provider that a request for a model may go to, and in answers the one that gave it.
+pub const PROVIDER_HEADER: &str = "x-astromesh-provider";
+/// The header that names the node whose provider answered, percent-encoded as the others.
+pub const INFERENCE_NODE_HEADER: &str = "x-astromesh-inference-node";
 
 /// The body of every answer that is not a success.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -69,6 +73,27 @@ pub struct SystemStatus {
     pub mesh: Option<MeshStatus>,
     /// The static peers, where there is no mesh.
     pub peers: Vec<PeerStatus>,
+    /// Whoever serves models to this node; absent in older releases.
+    #[serde(default)]
+    pub providers: Vec<ProviderStatus>,
+}
+
+/// A provider of models, as the answering node knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct ProviderStatus {
+    /// What it is called there.
+    pub name: String,
+    /// `openai`, `anthropic` or `ollama`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Where it is.
+    pub url: String,
+    /// How many models it is known to have.
+    pub models: usize,
+    /// Why it could not answer last time, if it could not.
+    pub trouble: Option<String>,
+    /// Requests to it, by what came of them: `answered`, `refused`, `lacks_model`, `failed`, `untranslatable`.
+    pub requests: BTreeMap<String, u64>,
 }
 
 /// The answering node.
@@ -328,4 +353,62 @@ pub struct Usage {
     pub completion_tokens: u64,
     /// Both.
     pub total_tokens: u64,
+}
+
+/// `GET /v1/models`: a list that clients of OpenAI read as well as those of Anthropic.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct ModelList {
+    /// `list`
+    pub object: String,
+    /// In order of id, none twice.
+    pub data: Vec<Model>,
+    /// `false`: all are here.
+    pub has_more: bool,
+    /// The first id; `None` where there is none.
+    pub first_id: Option<String>,
+    /// The last.
+    pub last_id: Option<String>,
+    /// What the names begin with of models that are there besides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prefixes: Vec<String>,
+    /// Whether somebody could not be asked, or never says what it has.
+    #[serde(default)]
+    pub incomplete: bool,
+}
+
+/// `GET /v1/models/{id}`, and one of the list.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Model {
+    /// What requests call it by.
+    pub id: String,
+    /// `model`, for OpenAI's clients.
+    pub object: String,
+    /// `model`, for Anthropic's.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// When it was made, in seconds since 1970; 0 where nobody says.
+    pub created: i64,
+    /// The same moment, as RFC 3339 has it.
+    pub created_at: String,
+    /// Who says that it is theirs; the provider's name where nobody does.
+    pub owned_by: String,
+    /// What people call it.
+    pub display_name: String,
+}
+
+impl ModelList {
+    /// The list of these models: of two with one id the first.
+    pub fn of(mut data: Vec<Model>) -> Self {
+        data.sort_by(|a, b| a.id.cmp(&b.id));
+        data.dedup_by(|a, b| a.id == b.id);
+        Self {
+            object: "list".to_owned(),
+            has_more: false,
+            first_id: data.first().map(|model| model.id.clone()),
+            last_id: data.last().map(|model| model.id.clone()),
+            prefixes: Vec::new(),
+            incomplete: false,
+            data,
+        }
+    }
 }

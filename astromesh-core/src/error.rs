@@ -41,6 +41,14 @@ impl ConfigError {
         }
     }
 
+    /// The file that `variable` names, where a secret is to be read.
+    pub(crate) fn unreadable_secret(variable: &str, path: &Path, cause: io::Error) -> Self {
+        Self {
+            place: Some(variable.to_owned()),
+            ..Self::unreadable(path, cause)
+        }
+    }
+
     #[must_use]
     pub(crate) fn with_hint(self, hint: impl Into<String>) -> Self {
         Self {

@@ -6,6 +6,7 @@
 mod body;
 mod client;
 mod connect;
+mod patient;
 mod pool;
 mod stream;
 mod timer;
@@ -14,6 +15,7 @@ mod transport;
 pub use body::{Body, BoxError, ReadError, chain, empty, full, read_bounded};
 pub use client::{Answer, CallError, Client};
 pub use connect::{ConnectError, Reach};
+pub use patient::patient;
 pub use pool::{Pool, PoolSettings, SendError};
 pub use stream::Stream;
 pub use timer::TokioTimer;

@@ -11,5 +11,6 @@ pub mod api;
 pub mod arguments;
 pub mod http;
 mod leaf;
+pub mod sse;
 mod wording;
 mod yaml;

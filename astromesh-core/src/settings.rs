@@ -16,9 +16,11 @@
 
 mod check;
 mod profile;
+mod providers;
 mod raw;
 mod source;
 
+pub use providers::{Provider, ProviderKind};
 pub use raw::LogFormat;
 pub use source::{Environment, Flags, Origin};
 
@@ -57,6 +59,8 @@ pub struct Settings {
     pub services: Services,
     /// The nodes it passes requests to, in turn. Empty where there is a mesh.
     pub peers: Vec<Peer>,
+    /// Whoever serves models to this node, in the order in which they are asked. Empty without the service `inference`.
+    pub providers: Vec<Provider>,
     /// What holds for agents that say nothing else.
     pub defaults: Defaults,
     /// The settings of the channels.
@@ -225,6 +229,14 @@ pub struct HttpLimits {
     pub headers: usize,
     /// Gossip exchanges answered at once. 64.
     pub concurrent_gossip: usize,
+    /// Bytes of a request for a model. 8 MiB.
+    pub inference_body_bytes: usize,
+    /// Bytes of a model's answer that has to be translated, or of one event of it. 8 MiB.
+    pub inference_answer_bytes: usize,
+    /// How long a provider may take to begin its answer. 240 s, which is less than other nodes wait for this one.
+    pub inference_first_byte_timeout: Duration,
+    /// How long a provider's answer that has begun may stand still. 60 s.
+    pub inference_idle_timeout: Duration,
     /// Open connections. 4,096; fewer where the process may not have so many files.
     pub connections: usize,
     /// From a connection's opening to its first byte. 5 s.
@@ -246,6 +258,10 @@ impl Default for HttpLimits {
             header_bytes: 16 * 1_024,
             headers: 64,
             concurrent_gossip: 64,
+            inference_body_bytes: 8 * 1_024 * 1_024,
+            inference_answer_bytes: 8 * 1_024 * 1_024,
+            inference_first_byte_timeout: Duration::from_secs(240),
+            inference_idle_timeout: Duration::from_secs(60),
             connections: 4_096,
             first_byte_timeout: Duration::from_secs(5),
             headers_timeout: Duration::from_secs(5),
@@ -300,6 +316,11 @@ impl Settings {
             .metadata
             .name
             .map(|name| check::plain_role(&name.0));
+        let services = check::services(&spec.services);
+        let providers = match services.has(Service::Inference) {
+            true => providers::providers(spec.providers, &layers, environment)?,
+            false => Vec::new(),
+        };
         let role = role.map(|role| role.0);
         let mut warnings = source::idle_variables(environment, mesh.is_some())?;
         warnings.extend(check::role_warning(
@@ -308,13 +329,15 @@ impl Settings {
             &source.origin,
         ));
         warnings.extend(check::peers_warning(&peers, mesh.as_ref()));
+        warnings.extend(providers::warnings(&providers));
         Ok(Self {
             warnings,
             role: role.or(file_role).unwrap_or_else(check::custom_role),
             node_name: check::node_name(spec.mesh.node_name)?,
             api,
-            services: check::services(&spec.services),
+            services,
             peers: if mesh.is_some() { Vec::new() } else { peers },
+            providers,
             defaults: check::defaults(spec.defaults),
             channels: Channels(spec.channels),
             limits: check::http_limits(&spec.limits),

@@ -14,6 +14,7 @@ spec:
   services: {api: true, rag: false}
   peers:
     - {name: a, url: 'http://a:1', services: [agents]}
+  providers: [{name: p, type: openai, base_url: 'http://p/v1', api_key_env: PATH, models: ['m*']}]
   defaults: {echo: true, orchestration: {timeout_seconds: 2}}
   channels: {chat: {on: [1, 2.5, ~, text]}}
   limits: {headers: 64, remember_for: 1h}

@@ -171,7 +171,8 @@ fn every_key_of_the_file_arrives() {
   channels: {chat: {token: secret}}
   limits: {nodes: 10000, record_bytes: 1, new_ids_per_second: 2, new_ids_burst: 3, remembered: 4, remember_for: 1h,
     exchange_timeout: 750ms, gossip_body_bytes: 5, body_bytes: 6, header_bytes: 8192, headers: 7, concurrent_gossip: 8,
-    all_bodies_bytes: 9, connections: 10,
+    all_bodies_bytes: 9, connections: 10, inference_body_bytes: 11, inference_answer_bytes: 12,
+    inference_first_byte_timeout: 5, inference_idle_timeout: 6,
     first_byte_timeout: 1, headers_timeout: 2, body_timeout: 3, idle_timeout: 4}
   mesh: {enabled: true, node_name: ana, bind: '0.0.0.0:9000', advertise: 'http://ana:9000', seeds: [bob:8000],
     heartbeat_interval: 1m, gossip_interval: 0.2, gossip_fanout: 4, failure_timeout: 600ms, dead_timeout: 2s,
@@ -203,6 +204,10 @@ fn every_key_of_the_file_arrives() {
             headers: 7,
             concurrent_gossip: 8,
             connections: 10,
+            inference_body_bytes: 11,
+            inference_answer_bytes: 12,
+            inference_first_byte_timeout: Duration::from_secs(5),
+            inference_idle_timeout: Duration::from_secs(6),
             first_byte_timeout: Duration::from_secs(1),
             headers_timeout: Duration::from_secs(2),
             body_timeout: Duration::from_secs(3),

@@ -24,7 +24,6 @@ mod health;
 mod mesh;
 mod nodes;
 mod overview;
-mod sse;
 mod table;
 mod text;
 mod watch;

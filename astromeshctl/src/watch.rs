@@ -6,11 +6,11 @@
 use crate::daemon::Daemon;
 use crate::outcome::{Failure, Outcome};
 use crate::overview::style;
-use crate::sse::Parser;
 use crate::text::{one_line, styled, tame_json};
 use anstyle::Style;
 use astromesh_core::api::MeshEvent;
 use astromesh_core::http::Stream;
+use astromesh_core::sse::Parser;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use std::io::{self, ErrorKind, Write};

@@ -1,11 +1,17 @@
-//! Answers as this daemon writes them: JSON, and for trouble always `{"detail": …}`.
+//! Answers as this daemon writes them: JSON, for trouble always `{"detail": …}`, and server-sent events, one a read.
 
 use astromesh_core::api::Trouble;
-use astromesh_core::http::{Body, full};
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use astromesh_core::http::{Body, BoxError, full};
+use hyper::body::{Bytes, Frame};
+use hyper::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
+};
 use hyper::{Method, Response, StatusCode};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::Serialize;
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// What goes back to whoever asked.
@@ -48,6 +54,42 @@ pub(crate) fn retry_after(answer: &mut Answer, after: Duration) {
     answer
         .headers_mut()
         .insert(RETRY_AFTER, HeaderValue::from(seconds));
+}
+
+/// Makes these headers those of server-sent events, which nobody on the way should hold up.
+pub(crate) fn mark_events(headers: &mut HeaderMap) {
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // Proxies in front must not wait for the end.
+    headers.insert(
+        HeaderName::from_static("x-accel-buffering"),
+        HeaderValue::from_static("no"),
+    );
+}
+
+/// Server-sent events that are all there.
+pub(crate) fn events(events: VecDeque<Bytes>) -> Answer {
+    let mut answer = Response::new(Body::new(Events(events)));
+    mark_events(answer.headers_mut());
+    answer
+}
+
+struct Events(VecDeque<Bytes>);
+
+impl hyper::body::Body for Events {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        Poll::Ready(self.0.pop_front().map(|event| Ok(Frame::data(event))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 /// There is no mesh on this node.

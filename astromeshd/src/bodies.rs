@@ -4,7 +4,7 @@
 //! what comes in now: an honest body is there within moments, and the oldest is the slowest. What is read of a body is held
 //! here, so that whoever makes way gives it back at once.
 
-use crate::answer::{Answer, trouble, unavailable};
+use crate::answer::{Answer, retry_after, trouble};
 use crate::tally::Tally;
 use astromesh_core::http::BoxError;
 use http_body_util::BodyExt;
@@ -56,6 +56,32 @@ enum Refused {
     NoRoom,
 }
 
+/// What to say to whoever sent a body that is not read.
+pub(crate) struct Refusal {
+    status: StatusCode,
+    detail: String,
+    come_back: Option<Duration>,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            detail: detail.into(),
+            come_back: None,
+        }
+    }
+
+    /// The refusal in the form that the client knows.
+    pub(crate) fn told_by(&self, tell: impl FnOnce(StatusCode, &str) -> Answer) -> Answer {
+        let mut answer = tell(self.status, &self.detail);
+        if let Some(after) = self.come_back {
+            retry_after(&mut answer, after);
+        }
+        answer
+    }
+}
+
 impl Bodies {
     /// Room for so many bytes. What is refused is counted.
     pub(crate) fn new(most_bytes: usize, turned_away: Arc<Tally>) -> Self {
@@ -78,28 +104,46 @@ impl Bodies {
         B: hyper::body::Body<Data = Bytes> + Unpin,
         B::Error: Into<BoxError>,
     {
+        let read = self.try_read(body, longest, patience).await;
+        read.map_err(|refusal| refusal.told_by(|status, detail| trouble(status, detail)))
+    }
+
+    /// The same, with a refusal that is not told yet.
+    pub(crate) async fn try_read<B>(
+        &self,
+        body: B,
+        longest: Longest,
+        patience: Duration,
+    ) -> Result<Whole<'_>, Refusal>
+    where
+        B: hyper::body::Body<Data = Bytes> + Unpin,
+        B::Error: Into<BoxError>,
+    {
         let refused = match timeout(patience, self.collect(body, longest.bytes)).await {
             Ok(Ok(whole)) => return Ok(whole),
             Ok(Err(refused)) => refused,
             Err(_) => {
                 self.turned_away.count("body_timeout");
                 let detail = format!("the body was not there within {patience:?}");
-                return Err(trouble(StatusCode::REQUEST_TIMEOUT, detail));
+                return Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, detail));
             }
         };
         Err(match refused {
             Refused::TooLong => {
                 self.turned_away.count(longest.limit);
                 let detail = format!("the body is longer than {} bytes", longest.bytes);
-                trouble(StatusCode::PAYLOAD_TOO_LARGE, detail)
+                Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
             }
             Refused::NoRoom => {
                 self.turned_away.count("all_bodies_bytes");
                 let detail =
                     "this node reads as many bodies as it has room for; send it again, and faster";
-                unavailable(detail, COME_BACK)
+                Refusal {
+                    come_back: Some(COME_BACK),
+                    ..Refusal::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+                }
             }
-            Refused::Broken => trouble(StatusCode::BAD_REQUEST, "the body broke off"),
+            Refused::Broken => Refusal::new(StatusCode::BAD_REQUEST, "the body broke off"),
         })
     }
 

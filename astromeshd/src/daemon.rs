@@ -6,7 +6,7 @@ use crate::events::Events;
 use crate::health::VERSION;
 use crate::here::{Here, Mesh, Parts, Phase};
 use crate::refusals::Told;
-use crate::{leave, load, lookout, server};
+use crate::{inference, leave, load, lookout, server};
 use arc_swap::ArcSwap;
 use astromesh_core::error::ConfigError;
 use astromesh_core::http::{HttpTransport, Pool, PoolSettings, Reach, TokioTimer};
@@ -117,6 +117,7 @@ impl Daemon {
             in_flight,
             listed: Pool::new(PoolSettings::new(Reach::Anywhere)),
             seed,
+            chat: |here, hops, request| Box::pin(inference::chat(here, hops, request)),
         }));
         tasks.spawn(load::keep_telling(Arc::clone(&here)));
         tasks.spawn(lookout::keep_looking(Arc::clone(&here)));
@@ -228,15 +229,26 @@ impl fmt::Debug for Daemon {
 
 #[cfg(test)]
 impl Daemon {
-    /// One for a test: in a mesh of its own, on a free port of this machine.
+    /// A gateway for a test: in a mesh of its own, on a free port of this machine.
     pub(crate) async fn alone() -> Self {
+        Self::in_role("gateway", "").await
+    }
+
+    /// The same in any role, with these seeds.
+    pub(crate) async fn in_role(role: &str, seeds: &str) -> Self {
         let environment = settings::Environment::empty()
-            .with("ASTROMESH_ROLE", "gateway")
+            .with("ASTROMESH_ROLE", role)
+            .with("ASTROMESH_NODE_NAME", role)
+            .with("ASTROMESH_SEEDS", seeds)
             .with("ASTROMESH_MESH_ENABLED", "true");
         let settings = Settings::load(&settings::Flags::default(), &environment);
         let mut settings = settings.expect("a profile of ours");
         (settings.api.host, settings.api.port) = (std::net::Ipv4Addr::LOCALHOST.into(), 0);
         Self::start(settings).await.expect("it starts")
+    }
+
+    pub(crate) fn here(&self) -> &Arc<Here> {
+        &self.here
     }
 }
 

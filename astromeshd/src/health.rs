@@ -138,6 +138,7 @@ fn status(here: &Here) -> Answer {
                 services: peer_services(&peer.services),
             })
             .collect(),
+        providers: here.providers.status(),
     };
     json(StatusCode::OK, &status)
 }

@@ -2,14 +2,16 @@
 
 use crate::advertise::Advertised;
 use crate::agents::Agents;
+use crate::answer::Answer;
 use crate::bodies::Bodies;
 use crate::events::Events;
+use crate::providers::Providers;
 use crate::refusals::Refusals;
 use crate::tally::Tally;
 use arc_swap::ArcSwap;
-use astromesh_core::http::{Pool, TokioTimer};
+use astromesh_core::http::{Body, Pool, TokioTimer};
 use astromesh_core::settings::{Peer, Service, Settings};
-use hyper::HeaderMap;
+use hyper::{HeaderMap, Request};
 use maia::address::{Host, Url};
 use maia::driver::Handle;
 use maia::id::NodeId;
@@ -23,6 +25,7 @@ use maia::view::{Seen, View};
 use maia::wire::NODE_ID_HEADER;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -40,6 +43,8 @@ pub(crate) struct Here {
     pub(crate) id: NodeId,
     /// What it can run.
     pub(crate) agents: Agents,
+    /// Whose models it serves.
+    pub(crate) providers: Providers,
     /// The mesh, unless it is off.
     pub(crate) mesh: Option<Mesh>,
     /// What it has in flight, to itself and to others.
@@ -70,11 +75,17 @@ pub(crate) struct Here {
     pub(crate) peers: BTreeMap<Service, Candidates>,
     /// Whose turn it is among them.
     pub(crate) turn: InTurn,
+    chat: Chat,
     /// When another node last sent a request, since the start.
     chosen_millis: AtomicU64,
     phase: AtomicU8,
     seed: AtomicU64,
 }
+
+/// The way to a model for those whom the router runs. It leads back through the router, which is above them, so whoever
+/// makes a node puts it in.
+pub(crate) type Chat =
+    fn(Arc<Here>, u32, Request<Body>) -> Pin<Box<dyn Future<Output = Answer> + Send>>;
 
 /// The mesh as requests need it.
 pub(crate) struct Mesh {
@@ -124,6 +135,8 @@ impl Here {
             address: parts.address,
             started: Instant::now(),
             agents: parts.agents,
+            providers: Providers::new(&parts.settings),
+            chat: parts.chat,
             mesh: parts.mesh,
             running,
             listed: parts.listed,
@@ -238,6 +251,12 @@ impl Here {
         time::Instant::after_start(self.started.elapsed())
     }
 
+    #[allow(dead_code, reason = "agents that need a model will ask so")]
+    /// Lets a model answer, wherever in the mesh it is: see [`chat`](crate::inference::chat).
+    pub(crate) async fn chat(self: &Arc<Self>, hops: u32, request: Request<Body>) -> Answer {
+        (self.chat)(Arc::clone(self), hops, request).await
+    }
+
     fn uptime_millis(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
@@ -271,6 +290,7 @@ pub(crate) struct Parts {
     pub(crate) in_flight: Arc<InFlight>,
     pub(crate) listed: Pool,
     pub(crate) seed: u64,
+    pub(crate) chat: Chat,
 }
 
 impl Visitor {

@@ -44,7 +44,6 @@ pub(crate) enum Origin {
         hops: u32,
     },
     /// From this node, for the sake of a request that it runs.
-    #[allow(dead_code, reason = "agents that need a model will ask so")]
     Here {
         /// How often that one has been passed on.
         hops: u32,

@@ -10,7 +10,7 @@ mod pulse;
 
 use crate::answer::{Answer, not_found, wrong_method};
 use crate::here::{Here, Phase, Visitor};
-use crate::{follow, forget, health, listing, mesh_api, router};
+use crate::{follow, forget, health, inference, listing, mesh_api, router};
 use astromesh_core::settings::Service;
 use crowd::Crowd;
 use http_body_util::BodyExt;
@@ -189,6 +189,9 @@ async fn dispatch(here: &Arc<Here>, visitor: Visitor, request: Request<Incoming>
             return mesh_api::answer(here, &visitor, request).await;
         }
         _ => {}
+    }
+    if inference::is_call(&path) {
+        return inference::answer(here, &visitor, request).await;
     }
     let Some(rest) = path.strip_prefix("/v1/agents") else {
         return not_found(&path);

@@ -123,6 +123,13 @@ pub(super) fn http_limits(part: &LimitsPart) -> HttpLimits {
         header_bytes: count(part.header_bytes, defaults.header_bytes),
         headers: count(part.headers, defaults.headers),
         concurrent_gossip: count(part.concurrent_gossip, defaults.concurrent_gossip),
+        inference_body_bytes: count(part.inference_body_bytes, defaults.inference_body_bytes),
+        inference_answer_bytes: count(part.inference_answer_bytes, defaults.inference_answer_bytes),
+        inference_first_byte_timeout: span(
+            part.inference_first_byte_timeout,
+            defaults.inference_first_byte_timeout,
+        ),
+        inference_idle_timeout: span(part.inference_idle_timeout, defaults.inference_idle_timeout),
         connections: count(part.connections, defaults.connections),
         first_byte_timeout: span(part.first_byte_timeout, defaults.first_byte_timeout),
         headers_timeout: span(part.headers_timeout, defaults.headers_timeout),

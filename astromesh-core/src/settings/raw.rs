@@ -1,6 +1,7 @@
 //! `runtime.yaml` as it is written: every key there may be, each value checked for itself, nothing completed.
 
 use super::Service;
+use super::providers::{BaseUrl, ModelName, ProviderKind, Variable};
 use crate::agent::OrchestrationPart;
 use crate::leaf::{
     ApiVersion, Bind, Checked, Count, Leaf, Listen, Place, Port, Scalar, Span, Switch,
@@ -8,7 +9,7 @@ use crate::leaf::{
 };
 use crate::wording::excerpt;
 use log::LevelFilter;
-use maia::id::Name;
+use maia::id::{Label, Name};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -84,6 +85,8 @@ pub(super) struct Spec {
     #[serde(default, deserialize_with = "or_default")]
     pub(super) peers: Vec<PeerPart>,
     #[serde(default, deserialize_with = "or_default")]
+    pub(super) providers: Vec<ProviderPart>,
+    #[serde(default, deserialize_with = "or_default")]
     pub(super) defaults: DefaultsPart,
     #[serde(default, deserialize_with = "or_default")]
     pub(super) channels: Map<String, Value>,
@@ -126,6 +129,23 @@ pub(super) struct PeerPart {
     pub(super) services: Option<Vec<Checked<Service>>>,
 }
 
+#[derive(Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a map with name, type, base_url and so on"
+)]
+pub(super) struct ProviderPart {
+    pub(super) name: Checked<Label>,
+    #[serde(default, rename = "type")]
+    pub(super) kind: Option<ProviderKind>,
+    #[serde(default)]
+    pub(super) base_url: Option<BaseUrl>,
+    #[serde(default)]
+    pub(super) api_key_env: Option<Variable>,
+    #[serde(default, deserialize_with = "or_default")]
+    pub(super) models: Vec<ModelName>,
+}
+
 #[derive(Default, Deserialize)]
 #[serde(
     default,
@@ -156,6 +176,10 @@ pub(super) struct LimitsPart {
     /// Room for that many is made for each request.
     pub(super) headers: Option<Count<1, 1_024>>,
     pub(super) concurrent_gossip: Option<Count>,
+    pub(super) inference_body_bytes: Option<Count>,
+    pub(super) inference_answer_bytes: Option<Count>,
+    pub(super) inference_first_byte_timeout: Option<Span>,
+    pub(super) inference_idle_timeout: Option<Span>,
     pub(super) connections: Option<Count>,
     pub(super) first_byte_timeout: Option<Span>,
     pub(super) headers_timeout: Option<Span>,

@@ -34,7 +34,7 @@ pub struct Flags {
 /// What a process finds around itself: its variables, the name of its host, and the files to look for.
 ///
 /// A value of its own, so that a test can make one up.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Environment {
     variables: BTreeMap<String, String>,
     hostname: String,
@@ -92,9 +92,20 @@ impl Environment {
     }
 
     /// A variable that is set to something. Compose sets those it has no value for to nothing.
-    fn get(&self, name: &str) -> Option<&str> {
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
         let value = self.variables.get(name)?.trim();
         Some(value).filter(|value| !value.is_empty())
+    }
+}
+
+/// Variables may hold secrets, so only their names are printed.
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Environment")
+            .field("variables", &self.variables.keys())
+            .field("hostname", &self.hostname)
+            .field("search", &self.search)
+            .finish()
     }
 }
 

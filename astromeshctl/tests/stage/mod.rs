@@ -225,6 +225,7 @@ pub fn seen_by_gateway(members: Vec<MemberStatus>) -> SystemStatus {
             counters: BTreeMap::new(),
         }),
         peers: Vec::new(),
+        providers: Vec::new(),
     }
 }
 

@@ -1,15 +1,11 @@
 //! The agent that answers with the query, so that the whole path runs on a bare machine.
 
-use crate::answer::{Answer, json};
+use crate::answer::{self, Answer, json};
 use astromesh_core::api::{RunAnswer, RunRequest, Usage};
-use astromesh_core::http::{Body, BoxError};
-use hyper::body::{Bytes, Frame};
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
-use hyper::{Response, StatusCode};
+use hyper::StatusCode;
+use hyper::body::Bytes;
 use serde_json::json as value;
 use std::collections::VecDeque;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use uuid::Uuid;
 
 /// How many pieces an answer comes in.
@@ -51,16 +47,7 @@ fn streamed(answer: &RunAnswer) -> Answer {
         .collect();
     events.push_back("data: [DONE]\n\n".into());
 
-    let mut response = Response::new(Body::new(Events(events)));
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    // Proxies in front must not wait for the end.
-    headers.insert(
-        HeaderName::from_static("x-accel-buffering"),
-        HeaderValue::from_static("no"),
-    );
-    response
+    answer::events(events)
 }
 
 /// `text` in up to [`PIECES`] parts, cut between words.
@@ -72,25 +59,6 @@ fn pieces(text: &str) -> impl Iterator<Item = String> {
         .map(<[&str]>::concat)
         .collect::<Vec<_>>()
         .into_iter()
-}
-
-/// Events, one a read.
-struct Events(VecDeque<Bytes>);
-
-impl hyper::body::Body for Events {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        Poll::Ready(self.0.pop_front().map(|event| Ok(Frame::data(event))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.is_empty()
-    }
 }
 
 #[cfg(test)]

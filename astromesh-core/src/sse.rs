@@ -5,36 +5,54 @@ const MOST_BYTES: usize = 32 * 1_024 * 1_024;
 
 /// One message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Message {
+pub struct Message {
     /// What to come back with, to go on after this one.
-    pub(crate) id: Option<String>,
+    pub id: Option<String>,
     /// What it says.
-    pub(crate) data: String,
+    pub data: String,
 }
 
 /// A message went on for too long, or is no text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Unreadable;
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a server-sent event that has no end or is no text")]
+pub struct Unreadable;
 
 /// What has come of the message that is on its way.
-#[derive(Debug, Default)]
-pub(crate) struct Parser {
+#[derive(Debug)]
+pub struct Parser {
+    most_bytes: usize,
     line: Vec<u8>,
     id: Option<String>,
     data: Option<String>,
 }
 
+impl Default for Parser {
+    fn default() -> Self {
+        Self::up_to(MOST_BYTES)
+    }
+}
+
 impl Parser {
+    /// One that reads no message of more than `most_bytes`. The default is 32 MiB.
+    pub fn up_to(most_bytes: usize) -> Self {
+        Self {
+            most_bytes,
+            line: Vec::new(),
+            id: None,
+            data: None,
+        }
+    }
+
     /// Takes what came, and returns the messages that are whole with it.
     ///
     /// # Errors
     /// Where what comes is not such messages.
-    pub(crate) fn take(&mut self, bytes: &[u8]) -> Result<Vec<Message>, Unreadable> {
+    pub fn take(&mut self, bytes: &[u8]) -> Result<Vec<Message>, Unreadable> {
         let mut whole = Vec::new();
         for part in bytes.split_inclusive(|&byte| byte == b'\n') {
             self.line.extend_from_slice(part);
             let held = self.line.len() + self.data.as_ref().map_or(0, String::len);
-            if held > MOST_BYTES {
+            if held > self.most_bytes {
                 return Err(Unreadable);
             }
             if self.line.ends_with(b"\n") {
