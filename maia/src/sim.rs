@@ -45,13 +45,13 @@ use crate::address::Url;
 use crate::config::Config;
 use crate::id::NodeId;
 use crate::message::{Caller, Entry, Reply, Request, Status, Subject};
-use crate::node::{Command, Input, Node};
+use crate::node::{Command, Node};
 use crate::selector::Selector;
 use crate::time::Instant;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 use watch::Watch;
-use world::{Machine, World};
+use world::{Happening, Machine, World};
 
 /// The agent that every simulated node runs.
 const AGENT: &str = "echo";
@@ -206,10 +206,12 @@ impl Sim {
         self.world.call_locally(name, Request::Rejoin);
     }
 
-    /// Tells a node something about itself.
+    /// Tells a node something about itself, as soon as time passes: one that is paused hears of it when it goes on, and
+    /// whoever could tell it stands still with a suspended machine.
     pub fn command(&mut self, name: &str, command: Command) {
         let machine = self.world.place_of(name);
-        self.world.feed(machine, Input::Command(command));
+        let now = self.world.now;
+        self.world.plan(now, machine, Happening::Command(command));
     }
 
     /// Sends a request to a node from an address outside the mesh, as anyone can; `claim` is who they say they are.

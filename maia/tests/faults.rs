@@ -2,6 +2,7 @@
 
 use maia::event::Event;
 use maia::message::Status::{Alive, Dead, Suspect};
+use maia::node::Command;
 use maia::sim::{Lie, Sim};
 use std::time::Duration;
 
@@ -199,4 +200,44 @@ fn a_mesh_in_three_parts_becomes_one() {
     assert!(took.is_some());
     mesh.must_become_whole(secs(20));
     assert_nothing_broke(&mesh);
+}
+
+/// A tick that waited for its turn when the node was stopped comes when it goes on, also where nobody calls it.
+#[test]
+fn a_starved_node_that_was_stopped_goes_on() {
+    let rounds = |mesh: &Sim| {
+        let view = mesh.node("eve").expect("it runs").view();
+        view.members[0].record.version
+    };
+    for seed in 0..5 {
+        let mut mesh = five(seed);
+        mesh.isolate("eve");
+        mesh.starve("eve", Some(secs(2)));
+        for _ in 0..20 {
+            mesh.run_for(secs(3));
+            mesh.pause("eve");
+            mesh.run_for(secs(2));
+            mesh.resume("eve");
+        }
+        let before = rounds(&mesh);
+        mesh.run_for(secs(20));
+        assert!(rounds(&mesh) > before, "seed {seed}");
+    }
+}
+
+/// What the owner tells a node that is stopped, it hears when it goes on.
+#[test]
+fn a_command_waits_for_a_node_that_is_paused() {
+    let mut mesh = five(1);
+    let drains = |mesh: &Sim| {
+        let view = mesh.node("eve").expect("it runs").view();
+        view.members[0].record.is_draining()
+    };
+    mesh.pause("eve");
+    mesh.command("eve", Command::Drain);
+    mesh.run_for(secs(5));
+    assert!(!drains(&mesh));
+    mesh.resume("eve");
+    mesh.run_for(secs(1));
+    assert!(drains(&mesh));
 }

@@ -40,8 +40,7 @@ pub(super) struct Row {
     pub(super) confirmed: bool,
     /// When its version last rose here, by the observer's clock without its sleep; the watch's own note.
     pub(super) risen: Duration,
-    /// Whether a version of this incarnation was a lie when it was taken: the owner may write the same later, and until its
-    /// next incarnation is judged by a pace that it never had. The watch's note, too.
+    /// Whether a version of this incarnation was a lie when it was taken; the watch's note, too.
     pub(super) misled: bool,
 }
 

@@ -9,7 +9,7 @@ use crate::event::Reason;
 use crate::id::NodeId;
 use crate::message::{Entry, Reply, Request, Status};
 use crate::node::{Node, Output};
-use crate::record::Version;
+use crate::record::{Incarnation, Version};
 use crate::selector::Selector;
 use crate::time::Instant;
 use std::collections::BTreeMap;
@@ -78,6 +78,9 @@ struct Observer {
     /// Which version of whom it held last, be there a row still or not. Hearsay that did not answer is dropped without a
     /// trace, so it does not count.
     held: BTreeMap<NodeId, Version>,
+    /// Of whom it took a version that was a lie, and of which life: the owner may write the same later, and until its next
+    /// life is judged by a pace that it never had. A node that leaves and comes back keeps its rows, and with them that.
+    misled: BTreeMap<NodeId, Incarnation>,
 }
 
 impl Watch {
@@ -180,18 +183,20 @@ impl Watch {
         let mut before = before.iter().peekable();
         for row in &mut glimpse.rows {
             while let Some(gone) = before.next_if(|old| old.id < row.id) {
-                self.only_leavers_leave(moment, node, gone);
+                self.note_gone(moment, node, gone, observer);
             }
             let old = before.next_if(|old| old.id == row.id);
-            let same_life = old.filter(|old| old.version.incarnation == row.version.incarnation);
-            row.misled = same_life.is_some_and(|old| old.misled);
             match old.filter(|old| row.version <= old.version) {
                 Some(old) => row.risen = old.risen,
                 None => {
                     row.risen = judged;
-                    row.misled |= self.nobody_else_raises_a_version(moment, node, row);
+                    if self.nobody_else_raises_a_version(moment, node, row) {
+                        let life = row.version.incarnation;
+                        observer.misled.insert(row.id.clone(), life);
+                    }
                 }
             }
+            row.misled = observer.misled.get(&row.id) == Some(&row.version.incarnation);
             self.a_version_never_falls(moment, node, old, row, observer);
             if let (Some(old), true) = (old.filter(|old| old.confirmed), row.confirmed) {
                 self.status_follows_from_silence(moment, node, old, row, judged);
@@ -199,7 +204,7 @@ impl Watch {
             self.silence_is_noticed_in_time(moment, node, row, judged);
         }
         for gone in before {
-            self.only_leavers_leave(moment, node, gone);
+            self.note_gone(moment, node, gone, observer);
         }
     }
 
@@ -294,6 +299,12 @@ impl Watch {
             let what = "is still alive to it after too long a silence";
             self.violated(moment, node, row, what);
         }
+    }
+
+    /// A row is no more, or its member left.
+    fn note_gone(&mut self, moment: &Moment, node: &Node, gone: &Row, observer: &mut Observer) {
+        observer.misled.remove(&gone.id);
+        self.only_leavers_leave(moment, node, gone);
     }
 
     fn only_leavers_leave(&mut self, moment: &Moment, node: &Node, gone: &Row) {

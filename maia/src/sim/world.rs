@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::event::Event;
 use crate::id::{Label, Name, NodeId};
 use crate::message::{Answer, Caller, Failure, Reply, Request};
-use crate::node::{CallId, ExchangeId, Identity, Input, Node, Output};
+use crate::node::{CallId, Command, ExchangeId, Identity, Input, Node, Output};
 use crate::rng::Rng;
 use crate::time::{Instant, Wall};
 use std::cmp::Reverse;
@@ -122,6 +122,8 @@ pub(super) enum Return {
 #[derive(Clone, Debug)]
 pub(super) enum Happening {
     Wake,
+    /// Its owner tells the node something.
+    Command(Command),
     Request {
         caller: Caller,
         from: Option<usize>,
@@ -143,7 +145,10 @@ pub(super) enum Happening {
 impl Happening {
     /// Whether it is a message of another machine, which gives up waiting at some time.
     fn has_a_sender(&self) -> bool {
-        !matches!(self, Self::Wake | Self::Request { from: None, .. })
+        !matches!(
+            self,
+            Self::Wake | Self::Command(_) | Self::Request { from: None, .. }
+        )
     }
 }
 
@@ -357,7 +362,11 @@ impl World {
         match &mut machine.held_back {
             // A process that is stopped finds everything when it goes on; a machine that is, has missed it.
             Some(_) if machine.suspended.is_some() && !is_tick => {}
-            Some(held_back) => held_back.push(next.what),
+            Some(held_back) => {
+                // It has to queue anew, if it is starved.
+                machine.tick_is_queued &= !(is_tick && next.queued);
+                held_back.push(next.what);
+            }
             None => self.take_turn(next.machine, next.what, next.queued),
         }
         true
@@ -400,6 +409,7 @@ impl World {
                     self.feed(place, Input::Tick { wall });
                 }
             }
+            Happening::Command(command) => self.feed(place, Input::Command(command)),
             Happening::Request {
                 caller,
                 from,
@@ -444,8 +454,8 @@ impl World {
         };
         let outputs = process.handle(local, input);
         let deadline = process.deadline();
-        // Other inputs may put off the deadline of a process that is late.
-        machine.due = if had_its_tick {
+        // Other inputs may put off the deadline, but not for a process that is late.
+        machine.due = if had_its_tick || machine.due > local {
             deadline
         } else {
             machine.due.min(deadline)
