@@ -246,7 +246,7 @@ impl MemberMut<'_> {
         let merged = held.merged(word);
         let risen = merged.version > held.version;
         let new_life = merged.version.incarnation > held.version.incarnation;
-        let counted = self.pulse.counts_rounds();
+        let in_step = merged.counts_in_step_with(&held);
         self.hold(Arc::new(merged));
         if risen {
             self.load.beat = self.pulse.beat;
@@ -255,7 +255,7 @@ impl MemberMut<'_> {
         if new_life {
             self.first_rise = judged;
         }
-        if new_life || self.pulse.counts_rounds() != counted {
+        if new_life || !in_step {
             self.pulse.forget_pace();
         } else if risen {
             self.pulse.observe(false);

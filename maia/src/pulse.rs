@@ -69,6 +69,9 @@ struct Pace {
 /// A difference that is longer is a rise that lies ahead: this node's own sleep was taken off the clock since.
 const LONGEST_SILENCE: u32 = u32::MAX / 8 * 7;
 
+/// The most rounds that news is taken to travel for.
+const LONGEST_WAY: u32 = 4;
+
 /// Rounds after which the quickest arrival is sought anew.
 const WINDOW: u64 = 64;
 
@@ -99,11 +102,10 @@ impl Pulse {
 
     /// Goes by `record`, its owner's word.
     pub(crate) fn go_by(&mut self, record: &Record) {
-        let rounds = record.ext.as_ref().and_then(|ext| ext.rounds);
         let Rounds {
             origin_millis,
             interval_millis,
-        } = rounds.unwrap_or(Rounds {
+        } = record.rounds().unwrap_or(Rounds {
             origin_millis: 0,
             interval_millis: 0,
         });
@@ -147,7 +149,11 @@ impl Pulse {
     /// Notes that the newest heartbeat has just arrived.
     pub(crate) fn observe(&mut self, window_is_over: bool) {
         let lag = self.rise.wrapping_sub(self.heartbeat());
-        if window_is_over {
+        if self.late() > LONGEST_WAY.saturating_mul(self.tick) {
+            // No news travels for so long: it is the pace that is wrong, since a count was that nobody had made, or the
+            // owner's clock stood still and it could not tell.
+            self.forget_pace();
+        } else if window_is_over {
             self.pace.earlier = self.pace.quickest;
             self.pace.quickest = lag;
         } else {
@@ -180,16 +186,20 @@ impl Pulse {
     }
 
     /// How long it has been silent, counting from when its last sign of life was due by its own pace: news that
-    /// travelled long, by up to four times `tick`, does not stretch the silence. An older node keeps no pace, so its
-    /// arrivals count.
+    /// travelled long, by up to [`LONGEST_WAY`] times `tick`, does not stretch the silence. An older node keeps no pace,
+    /// so its arrivals count.
     pub(crate) fn silent_by_its_pace(&self, judged: Instant, tick: Duration) -> Duration {
         let silent = self.silent(judged);
         if !self.counts_rounds() {
             return silent;
         }
+        silent + Duration::from_millis(u64::from(self.late())).min(LONGEST_WAY * tick)
+    }
+
+    /// How much later than due by its pace the newest heartbeat arrived.
+    fn late(&self) -> u32 {
         let due = sooner(self.pace.quickest, self.pace.earlier).wrapping_add(self.heartbeat());
-        let late = (self.rise.wrapping_sub(due) as i32).max(0);
-        silent + Duration::from_millis(late as u64).min(4 * tick)
+        (self.rise.wrapping_sub(due) as i32).max(0).unsigned_abs()
     }
 
     /// Its newest heartbeat, on its owner's clock.
@@ -249,17 +259,65 @@ fn millis_down(instant: Instant) -> u32 {
 /// The heartbeat of `record` where its owner has counted `beat` rounds by now.
 pub(crate) fn heartbeat_at(record: &Record, beat: u64) -> Heartbeat {
     let written = record.version.heartbeat;
-    let rounds = record.ext.as_ref().and_then(|ext| ext.rounds);
-    let counted = rounds.and_then(|rounds| rounds.heartbeat(beat));
+    let counted = record.rounds().and_then(|rounds| rounds.heartbeat(beat));
     counted.map_or(written, |counted| counted.max(written))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::address::Url;
+    use crate::id::Name;
+    use crate::record::{Card, Ext, Load, Version};
+    use std::sync::Arc;
 
     #[test]
     fn a_pulse_is_small() {
         assert_eq!(size_of::<Pulse>(), 48);
+    }
+
+    const TICK: Duration = Duration::from_secs(2);
+
+    /// The word of one of ours whose first round was at `origin_millis`, on its clock.
+    fn counting_from(origin_millis: u64) -> Record {
+        let rounds = Rounds {
+            origin_millis,
+            interval_millis: TICK.as_millis() as u32,
+        };
+        Record {
+            id: NodeId::new("eve").expect("an id"),
+            version: Version::default(),
+            card: Arc::new(Card {
+                name: Name::new("eve").expect("a name"),
+                url: Url::new("http://10.0.0.1:8000").expect("an address"),
+                services: Vec::new(),
+                agents: Vec::new(),
+            }),
+            load: Load::default(),
+            ext: Some(Arc::new(Ext {
+                rounds: Some(rounds),
+                ..Ext::default()
+            })),
+        }
+    }
+
+    /// Takes in the count of each round when it was made.
+    fn hear_on_time(pulse: &mut Pulse, rounds: std::ops::Range<u64>) -> Instant {
+        let made = |beat: u64| Instant::START + TICK * u32::try_from(beat).expect("a few");
+        for beat in rounds.clone() {
+            pulse.raise(beat, Rise::at(made(beat)));
+        }
+        made(rounds.end)
+    }
+
+    /// A count that was forged is believed until its owner has made as many; that it came so soon says nothing of the
+    /// pace of those that follow.
+    #[test]
+    fn a_forged_count_leaves_no_pace_behind() {
+        let mut pulse = Pulse::new(&counting_from(0), Standing::Confirmed, Instant::START);
+        let now = hear_on_time(&mut pulse, 1..20);
+        pulse.raise(40, Rise::at(now));
+        let now = hear_on_time(&mut pulse, 41..44);
+        assert_eq!(pulse.silent_by_its_pace(now, TICK), TICK);
     }
 }

@@ -220,6 +220,13 @@ impl Rounds {
         let since = beat.checked_mul(u64::from(self.interval_millis))?;
         Heartbeat::from_unix_millis(self.origin_millis.checked_add(since)?)
     }
+
+    /// Whether the rounds of both begin at the same moments, however many each has counted by then.
+    fn is_in_step_with(self, other: Self) -> bool {
+        let apart = self.origin_millis.abs_diff(other.origin_millis);
+        let interval = self.interval_millis;
+        interval == other.interval_millis && apart % u64::from(interval.max(1)) == 0
+    }
 }
 
 /// One node's word about itself.
@@ -293,8 +300,23 @@ impl Record {
 
     /// How many rounds its owner has counted; `None` for an older node's.
     pub fn beat(&self) -> Option<u64> {
+        Some(self.rounds()?.beat(self.version.heartbeat))
+    }
+
+    /// How its owner counts rounds; `None` for an older node's, and where round zero is yet to come, which no owner says.
+    pub(crate) fn rounds(&self) -> Option<Rounds> {
         let rounds = self.ext.as_ref()?.rounds?;
-        Some(rounds.beat(self.version.heartbeat))
+        let has_begun = rounds.origin_millis <= self.version.heartbeat.unix_millis();
+        has_begun.then_some(rounds)
+    }
+
+    /// Whether both count rounds that begin at the same moments, or neither counts any. If not, the owner's clock was set
+    /// or stood still in between, or one of the two is not its word.
+    pub(crate) fn counts_in_step_with(&self, other: &Self) -> bool {
+        match (self.rounds(), other.rounds()) {
+            (Some(one), Some(two)) => one.is_in_step_with(two),
+            (one, two) => one == two,
+        }
     }
 
     /// Stands for all that the owner said, but for the heartbeat and the load, which change all the time: two records with

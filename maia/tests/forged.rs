@@ -1,10 +1,12 @@
 //! What strangers may send: it confirms nobody, moves nobody, and costs a bounded amount. (H27)
 
 use maia::config::{Config, Limits};
-use maia::id::NodeId;
+use maia::event::Event;
+use maia::id::{Name, NodeId};
 use maia::message::{Reply, Request, Table};
-use maia::record::{Heartbeat, Record};
+use maia::record::{Ext, Heartbeat, Record, Rounds};
 use maia::sim::Sim;
+use maia::time::Instant;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -245,4 +247,71 @@ fn a_forged_last_word_keeps_nobody_out() {
     mesh.run_for(secs(120));
     mesh.heal();
     assert!(mesh.run_until(secs(10), Sim::is_whole).is_some());
+}
+
+/// A word of the held version and number, but with another content, is kept where it sorts later. Others hold something
+/// else then, so it reaches its owner, who says better.
+#[test]
+fn a_forged_part_with_the_true_number_is_refuted() {
+    let forgeries: [fn(&mut Ext); 4] = [
+        |ext| ext.draining = true,
+        |ext| ext.leads = true,
+        |ext| ext.version = Name::new("9.9").ok(),
+        |ext| ext.more = Some("{\"more\":1}".into()),
+    ];
+    for forgery in forgeries {
+        let mut mesh = Sim::new(11, &["ana", "bob", "cid"]);
+        mesh.run_for(secs(31));
+        let forged = altered(&mesh, "bob", |record| forge_ext(record, forgery));
+        mesh.inject("ana", None, Request::Gossip(forged.into()));
+        mesh.run_for(secs(20));
+        let ext_to = |observer: &str| {
+            let view = mesh.node(observer).expect("it runs").view();
+            let bob = view.member(mesh.id("bob").expect("it runs"));
+            bob.and_then(|bob| bob.record.ext.clone())
+        };
+        assert_eq!(ext_to("ana"), ext_to("bob"));
+        assert_eq!(ext_to("cid"), ext_to("bob"));
+    }
+}
+
+/// Rounds that seem to take longer make the last one seem longer ago, and those that begin in a fortnight none at all; one
+/// that is paused cannot refute that.
+#[test]
+fn forged_rounds_of_one_that_is_paused_do_not_hasten_its_death() {
+    let forgeries: [fn(&mut Rounds); 3] = [
+        |rounds| rounds.interval_millis = 34_000,
+        |rounds| rounds.origin_millis += 18 * 24 * 3_600_000,
+        |rounds| rounds.origin_millis -= 1_001,
+    ];
+    for forgery in forgeries {
+        let mut mesh = Sim::new(10, &["ana", "bob", "eve"]);
+        mesh.run_for(secs(31));
+        let forged = altered(&mesh, "eve", |record| {
+            forge_ext(record, |ext| {
+                ext.n += 1;
+                forgery(ext.rounds.as_mut().expect("it counts"));
+            });
+        });
+        let paused = mesh.now();
+        mesh.pause("eve");
+        mesh.inject("ana", None, Request::Gossip(forged.into()));
+        mesh.run_for(secs(40));
+        assert_died_in_time(&mesh, paused);
+    }
+}
+
+fn forge_ext(record: &mut Record, forgery: impl Fn(&mut Ext)) {
+    let mut ext = (**record.ext.as_ref().expect("it is ours")).clone();
+    forgery(&mut ext);
+    record.ext = Some(Arc::new(ext));
+}
+
+/// Both others give up whoever stopped, and leave it its time.
+fn assert_died_in_time(mesh: &Sim, stopped: Instant) {
+    let died = mesh.events().iter();
+    let died = died.filter(|reported| matches!(reported.event, Event::Died { .. }));
+    let died: Vec<Duration> = died.map(|reported| reported.at.since(stopped)).collect();
+    assert_eq!(died.len(), 2);
+    assert!(died.iter().all(|after| *after > secs(27)), "{died:?}");
 }

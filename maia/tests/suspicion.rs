@@ -317,17 +317,49 @@ fn one_that_was_suspended_for_a_while_is_not_called_dead_too_soon() {
     mesh.run_for(secs(8));
     mesh.resume("eve");
     mesh.run_for(secs(30));
+    assert_dies_in_time(&mut mesh, "eve");
+}
 
-    mesh.crash("eve");
+/// Its clock was set back before, so that after a sleep the time of day is not far from its heartbeats, and yet it slept.
+#[test]
+fn one_that_slept_long_with_a_clock_set_back_is_not_called_dead_too_soon() {
+    let mut mesh = Sim::new(3, &["ana", "bob", "eve"]);
+    mesh.run_for(secs(20));
+    mesh.set_wall_off("eve", -7_000);
+    mesh.run_for(secs(40));
+    mesh.suspend("eve");
+    mesh.run_for(secs(16));
+    mesh.resume("eve");
+    mesh.run_for(secs(30));
+    assert_dies_in_time(&mut mesh, "eve");
+}
+
+/// One that leaves and is back before its next round begins its rounds at another moment, and its heartbeats with them.
+#[test]
+fn one_that_came_back_has_no_heartbeats_ahead_of_time() {
+    for millis in (0..2_000).step_by(250) {
+        let mut mesh = Sim::new(3, &["ana", "bob", "eve"]);
+        mesh.run_for(secs(20));
+        mesh.leave("eve");
+        mesh.run_for(Duration::from_millis(millis));
+        mesh.rejoin("eve");
+        mesh.run_for(Duration::from_millis(50));
+        let ahead = last_heartbeat(&mesh, "eve").since(mesh.now());
+        assert!(ahead < Duration::from_millis(10), "{ahead:?}");
+    }
+}
+
+/// Crashes `name`, and sees that everybody leaves it its time.
+fn assert_dies_in_time(mesh: &mut Sim, name: &str) {
+    mesh.crash(name);
     let crashed = mesh.now();
     mesh.run_for(secs(40));
-    let died: Vec<Instant> = mesh
+    let died = mesh
         .events()
         .iter()
-        .filter(|reported| matches!(reported.event, Event::Died { .. }))
-        .map(|reported| reported.at)
-        .collect();
-    assert_eq!(died.len(), 2);
+        .filter(|reported| reported.at >= crashed && matches!(reported.event, Event::Died { .. }));
+    let died: Vec<Instant> = died.map(|reported| reported.at).collect();
+    assert_eq!(died.len(), mesh.running().len());
     for at in died {
         assert!(at.since(crashed) > secs(28), "{at:?} after {crashed:?}");
     }

@@ -341,7 +341,7 @@ impl Node {
     fn take_count(&mut self, now: Instant, id: &NodeId, beat: u64) {
         let judged = self.detector.judged(now);
         let risen = self.table.update(id, |member| {
-            let rounds = member.word().ext.as_ref().and_then(|ext| ext.rounds);
+            let rounds = member.word().rounds();
             let exists = rounds.is_some_and(|rounds| rounds.heartbeat(beat).is_some());
             let risen = exists && beat > member.pulse.beat;
             if risen {

@@ -134,7 +134,9 @@ impl Own {
         self.wall = wall;
         self.wall_at = now;
         let ahead = Duration::from_millis(ahead);
-        if ahead > SHORT_SLEEP && ahead <= DRIFT {
+        if ahead > DRIFT && !self.has_left() {
+            self.begin_anew(now, Incarnation::default(), None);
+        } else if ahead > SHORT_SLEEP {
             self.go_on_after(ahead);
         }
         ahead
@@ -243,8 +245,9 @@ impl Own {
         self.drain();
     }
 
-    /// Comes back after leaving, in a new life.
+    /// Comes back after leaving, in a new life that begins with a round.
     pub(super) fn come_back(&mut self, now: Instant) {
+        self.next_round = now;
         self.ext.left = false;
         self.ext.draining = false;
         self.ext.leads = false;
