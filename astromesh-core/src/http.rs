@@ -6,6 +6,7 @@
 mod body;
 mod client;
 mod connect;
+mod line;
 mod patient;
 mod pool;
 mod stream;

@@ -82,6 +82,9 @@ pub struct Api {
     pub host: IpAddr,
     /// The port, 8000 by default. Never 0 in loaded settings; a test may set 0, for one that is free.
     pub port: u16,
+    /// How many threads serve connections, 1 to 256. With 1, the default, the thread that keeps the mesh does it as well;
+    /// else that is one more.
+    pub threads: usize,
 }
 
 /// What a node can do.

@@ -58,7 +58,7 @@ fn a_mistake_in_the_file_is_told_with_its_line() {
         ),
         (
             file("  api: {zebra: 1}\n"),
-            r#"runtime.yaml:4:9: spec.api: unknown key "zebra"; expected one of host, port"#,
+            r#"runtime.yaml:4:9: spec.api: unknown key "zebra"; expected one of host, port, threads"#,
         ),
         (
             format!("specs: {{}}\n{}", file("  api:\n")),

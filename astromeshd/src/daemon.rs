@@ -6,7 +6,8 @@ use crate::events::Events;
 use crate::health::VERSION;
 use crate::here::{Here, Mesh, Parts, Phase};
 use crate::refusals::Told;
-use crate::{inference, leave, load, lookout, server};
+use crate::server::{self, Workers};
+use crate::{inference, leave, load, lookout};
 use arc_swap::ArcSwap;
 use astromesh_core::error::ConfigError;
 use astromesh_core::http::{HttpTransport, Pool, PoolSettings, Reach, TokioTimer};
@@ -62,6 +63,9 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// The system has no more threads.
+    #[error("cannot start the threads that serve requests; spec.api.threads says how many")]
+    Threads(#[source] io::Error),
     /// An agent file cannot be used.
     #[error("cannot use the agents")]
     Agents(#[from] ConfigError),
@@ -73,7 +77,7 @@ pub enum StartError {
 impl StartError {
     /// Whether the configuration is at fault, rather than the machine.
     pub fn is_configuration(&self) -> bool {
-        !matches!(self, Self::Listen { .. })
+        !matches!(self, Self::Listen { .. } | Self::Threads(_))
     }
 }
 
@@ -91,6 +95,7 @@ impl Daemon {
         let listening = |source| StartError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(listening)?;
         let address = listener.local_addr().map_err(listening)?;
+        let workers = Workers::start(settings.api.threads).map_err(StartError::Threads)?;
 
         let uuid = Uuid::new_v4();
         let id = NodeId::new(&uuid.to_string())?;
@@ -123,7 +128,7 @@ impl Daemon {
         tasks.spawn(lookout::keep_looking(Arc::clone(&here)));
         let (closing, closes) = watch::channel(false);
         let mut serving = JoinSet::new();
-        serving.spawn(server::run(listener, Arc::clone(&here), closes));
+        serving.spawn(server::run(listener, Arc::clone(&here), workers, closes));
         Ok(Self {
             here,
             tasks,
@@ -166,6 +171,7 @@ impl Daemon {
     /// then the listener closes. Takes at most 25 s; what has not finished by then is cut off.
     pub async fn stop(mut self) {
         let deadline = Instant::now() + leave::GRACE;
+        self.here.stop();
         if self.here.phase() != Phase::Left {
             self.hand_over(deadline).await;
         }
@@ -310,6 +316,8 @@ fn drive(
     let (driver, handle) = Driver::new(node, transport, timer);
     let choices = Choices::of(&view.load(), in_flight, &Choices::default());
     let choices = Arc::new(ArcSwap::from_pointee(choices));
+    let published = watch::Sender::new(std::time::Instant::now());
+    let publishing = published.clone();
     let (newest, reports) = (Arc::clone(&view), Arc::clone(in_flight));
     let chosen_from = Arc::clone(&choices);
     let (before, noted) = (Arc::clone(&view), Arc::clone(&events));
@@ -325,6 +333,7 @@ fn drive(
         let next = Choices::of(&view, &reports, &chosen_from.load());
         chosen_from.store(Arc::new(next));
         newest.store(view);
+        publishing.send_replace(std::time::Instant::now());
     });
     tasks.spawn(driver.run());
     Ok(Mesh {
@@ -332,6 +341,7 @@ fn drive(
         timer,
         view,
         choices,
+        published,
         events,
         advertised,
         members: Pool::new(PoolSettings {

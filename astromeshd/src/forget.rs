@@ -116,7 +116,7 @@ mod tests {
             let peer = peer.parse().expect("an address");
             let mut request = Request::new(full("rubbish"));
             *request.method_mut() = hyper::Method::POST;
-            let answer = answer(&daemon.here, &Visitor { peer, local }, request).await;
+            let answer = answer(&daemon.here, &Visitor::new(peer, local), request).await;
             assert_eq!(answer.status(), status, "{peer}");
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::advertise::Advertised;
 use crate::agents::Agents;
-use crate::answer::Answer;
+use crate::answer::{Answer, header_text};
 use crate::bodies::Bodies;
 use crate::events::Events;
 use crate::providers::Providers;
@@ -11,6 +11,7 @@ use crate::tally::Tally;
 use arc_swap::ArcSwap;
 use astromesh_core::http::{Body, Pool, TokioTimer};
 use astromesh_core::settings::{Peer, Service, Settings};
+use hyper::header::HeaderValue;
 use hyper::{HeaderMap, Request};
 use maia::address::{Host, Url};
 use maia::driver::Handle;
@@ -27,9 +28,9 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, watch};
 
 /// One node, shared by all who work for it.
 pub(crate) struct Here {
@@ -41,6 +42,9 @@ pub(crate) struct Here {
     pub(crate) started: Instant,
     /// Its id, in the mesh or out of it.
     pub(crate) id: NodeId,
+    /// Its id as a header's value, and its name, percent-encoded outside visible ASCII.
+    pub(crate) id_text: HeaderValue,
+    pub(crate) name_text: HeaderValue,
     /// What it can run.
     pub(crate) agents: Agents,
     /// Whose models it serves.
@@ -79,6 +83,7 @@ pub(crate) struct Here {
     /// When another node last sent a request, since the start.
     chosen_millis: AtomicU64,
     phase: AtomicU8,
+    stopping: AtomicBool,
     seed: AtomicU64,
 }
 
@@ -97,6 +102,8 @@ pub(crate) struct Mesh {
     pub(crate) view: Arc<ArcSwap<View>>,
     /// Who can take what, by that view.
     pub(crate) choices: Arc<ArcSwap<Choices>>,
+    /// When it was published, which is in every round.
+    pub(crate) published: watch::Sender<Instant>,
     /// What happened lately.
     pub(crate) events: Arc<Events>,
     /// Where others reach this node.
@@ -117,12 +124,13 @@ pub(crate) enum Phase {
 }
 
 /// Who is at the other end of a connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Visitor {
-    /// Where they are.
-    pub(crate) peer: SocketAddr,
+    peer: SocketAddr,
     /// Where they reached us.
     pub(crate) local: SocketAddr,
+    /// Their address as a header's value: one for all of their requests.
+    pub(crate) forwarded_for: HeaderValue,
 }
 
 impl Here {
@@ -153,7 +161,10 @@ impl Here {
             turn: InTurn::default(),
             chosen_millis: AtomicU64::new(0),
             phase: AtomicU8::new(Phase::Running as u8),
+            stopping: AtomicBool::new(false),
             seed: AtomicU64::new(parts.seed),
+            id_text: header_text(parts.id.as_str()),
+            name_text: header_text(parts.settings.node_name.as_str()),
             settings: parts.settings,
             id: parts.id,
             in_flight: parts.in_flight,
@@ -199,6 +210,30 @@ impl Here {
         self.mesh.as_ref().map(|mesh| mesh.view.load_full())
     }
 
+    /// The process is about to end: whoever keeps connections is to have none to it.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// Returns once the view is not from before a long sleep: on waking up the node has to look around first, and other
+    /// threads may be quicker than the one that it is on.
+    pub(crate) async fn settled(&self) {
+        const PATIENCE: Duration = Duration::from_secs(1);
+        let (Some(mesh), Some(settings)) = (&self.mesh, &self.settings.mesh) else {
+            return;
+        };
+        let slept = 2 * settings.config.gossip_interval + Duration::from_secs(1);
+        if mesh.published.borrow().elapsed() > slept {
+            let mut published = mesh.published.subscribe();
+            drop(tokio::time::timeout(PATIENCE, published.changed()).await);
+        }
+    }
+
     /// Whether it has this service.
     pub(crate) fn offers(&self, service: Service) -> bool {
         self.settings.services.has(service)
@@ -216,11 +251,14 @@ impl Here {
         view.member(&id).filter(|seen| !seen.is_me)
     }
 
-    /// Counts what was turned away at `bound`, which is the name of a limit, and lets the log know, unless it has just
-    /// heard of that peer.
+    /// Counts what was turned away at `bound`, which is the name of a limit or says what was wrong, and lets the log know,
+    /// unless it has just heard of that peer.
     pub(crate) fn turn_away(&self, peer: IpAddr, bound: &'static str) {
         self.turned_away.count(bound);
-        self.complain_of(peer, &format!("reached the bound of limits.{bound}"));
+        match bound {
+            "unreadable" => self.complain_of(peer, "sent what is no HTTP request"),
+            _ => self.complain_of(peer, &format!("reached the bound of limits.{bound}")),
+        }
     }
 
     /// Lets the log know of trouble with callers that is not about one of them, once in a while.
@@ -294,6 +332,16 @@ pub(crate) struct Parts {
 }
 
 impl Visitor {
+    /// The one who is at `peer` and reached us at `local`.
+    pub(crate) fn new(peer: SocketAddr, local: SocketAddr) -> Self {
+        let address = peer.ip().to_canonical().to_string();
+        Self {
+            peer,
+            local,
+            forwarded_for: HeaderValue::from_str(&address).expect("an address is visible ASCII"),
+        }
+    }
+
     /// Whether they are on this very machine: on loopback, or at the address that they reached.
     pub(crate) fn is_on_this_host(&self) -> bool {
         let peer = self.address();

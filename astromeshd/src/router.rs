@@ -14,14 +14,12 @@ mod wanted;
 
 pub(crate) use wanted::{Run, Wanted};
 
-use crate::answer::{Answer, header_text};
+use crate::answer::Answer;
 use crate::here::{Here, Phase, Visitor};
-use astromesh_core::api::{
-    ACTIVE_HEADER, ATTEMPTS_HEADER, HOPS_HEADER, NODE_HEADER, OVERHEAD_HEADER, ROUTED_TO_HEADER,
-};
+use astromesh_core::api::HOPS_HEADER;
 use astromesh_core::http::Body;
 use attempts::Attempts;
-use hyper::header::{HeaderName, HeaderValue};
+use hyper::header::HeaderValue;
 use hyper::{HeaderMap, Request, StatusCode};
 use maia::address::Url;
 use std::sync::Arc;
@@ -126,7 +124,7 @@ pub(crate) async fn run<W: Wanted>(
     let mut answer = job.finished(routed, id);
     if origin.is_node() {
         let active = HeaderValue::from(here.running.now());
-        answer.headers_mut().insert(ACTIVE_HEADER, active);
+        answer.headers_mut().insert(headers::ACTIVE, active);
     }
     answer
 }
@@ -167,17 +165,14 @@ impl<W: Wanted> Job<'_, W> {
         let mut answer = routed.answer;
         let overhead = self.began.elapsed().saturating_sub(routed.waited);
         let headers = answer.headers_mut();
-        headers.insert(NODE_HEADER, header_text(self.here.name()));
+        headers.reserve(headers::ADDED_TO_ANSWERS);
+        headers.insert(headers::NODE, self.here.name_text.clone());
         headers.insert(headers::REQUEST_ID, id);
-        headers.insert(ATTEMPTS_HEADER, HeaderValue::from(routed.attempts));
-        let millis = format!("{:.3}", overhead.as_secs_f64() * 1_000.0);
-        headers.insert(
-            OVERHEAD_HEADER,
-            HeaderValue::from_str(&millis).expect("a number is visible ASCII"),
-        );
+        headers.insert(headers::ATTEMPTS, HeaderValue::from(routed.attempts));
+        headers.insert(headers::OVERHEAD, headers::millis(overhead));
         match routed.ran_by {
-            Some(name) => drop(headers.insert(HeaderName::from_static(ROUTED_TO_HEADER), name)),
-            None => drop(headers.remove(ROUTED_TO_HEADER)),
+            Some(name) => drop(headers.insert(headers::ROUTED_TO, name)),
+            None => drop(headers.remove(headers::ROUTED_TO)),
         }
         answer
     }

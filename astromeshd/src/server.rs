@@ -5,34 +5,34 @@
 //! them a few times a second.
 
 mod complaint;
+mod connection;
 mod crowd;
+mod heads;
 mod pulse;
+mod workers;
 
 use crate::answer::{Answer, not_found, wrong_method};
 use crate::here::{Here, Phase, Visitor};
 use crate::{follow, forget, health, inference, listing, mesh_api, router};
 use astromesh_core::settings::Service;
+use connection::{Connection, Open};
 use crowd::Crowd;
-use http_body_util::BodyExt;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderValue};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use maia::wire::NODE_ID_HEADER;
-use pulse::{Attended, Pulse};
-use std::convert::Infallible;
+use pulse::Pulse;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
+pub(crate) use workers::Workers;
 
 /// How often connections are looked at: by so much a deadline may be late.
 const ROUND: Duration = Duration::from_millis(250);
@@ -44,32 +44,68 @@ const PAUSE: Duration = Duration::from_millis(10);
 pub(crate) async fn run(
     listener: TcpListener,
     here: Arc<Here>,
+    workers: Workers,
     mut closing: watch::Receiver<bool>,
 ) {
-    let mut connections = JoinSet::new();
-    let mut crowd = Crowd::default();
+    let mut served = Served {
+        here: &here,
+        workers,
+        crowd: Crowd::default(),
+        tasks: JoinSet::new(),
+        closing: closing.clone(),
+    };
     let mut rounds = interval(ROUND);
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => {
-                    let Some(open) = admit(&here, &mut crowd, peer) else {
-                        continue;
-                    };
-                    let pulse = Arc::new(Pulse::new());
-                    let served = serve(stream, peer, open, Arc::clone(&pulse), closing.clone());
-                    crowd.add(&pulse, peer, connections.spawn(served));
-                }
-                Err(error) => refused(&here, &mut crowd, &error).await,
+                Ok((stream, peer)) => served.take(stream, peer),
+                Err(error) => refused(&here, &mut served.crowd, &error).await,
             },
-            Some(_) = connections.join_next() => (),
-            _ = rounds.tick() => crowd.close_overdue(&here),
+            Some(_) = served.tasks.join_next() => (),
+            _ = rounds.tick() => served.crowd.close_overdue(&here),
             _ = closing.changed() => break,
         }
     }
+    served.take_rest(&listener);
     drop(listener);
-    while connections.join_next().await.is_some() {}
+    while served.tasks.join_next().await.is_some() {}
+}
+
+/// The connections, and who serves them.
+struct Served<'a> {
+    here: &'a Arc<Here>,
+    crowd: Crowd,
+    closing: watch::Receiver<bool>,
+    tasks: JoinSet<()>,
+    /// After the tasks, which run on them.
+    workers: Workers,
+}
+
+impl Served<'_> {
+    /// Takes those who have connected already, whom closing the listener would cut off.
+    fn take_rest(&mut self, listener: &TcpListener) {
+        let mut now = Context::from_waker(Waker::noop());
+        while let Poll::Ready(Ok((stream, peer))) = listener.poll_accept(&mut now) {
+            self.take(stream, peer);
+        }
+    }
+
+    fn take(&mut self, stream: TcpStream, peer: SocketAddr) {
+        let Some(open) = admit(self.here, &mut self.crowd, peer) else {
+            return;
+        };
+        // From now on it is the business of another thread, which has a reactor of its own.
+        let Ok(stream) = stream.into_std() else {
+            return;
+        };
+        let (pulse, place) = (Arc::new(Pulse::new()), self.workers.place());
+        let runtime = place.runtime();
+        let connection = Connection::new(stream, peer, open, place);
+        let task = connection.serve(Arc::clone(&pulse), self.closing.clone());
+        let task = self.tasks.spawn_on(task, &runtime);
+        self.crowd.add(&pulse, peer, task);
+    }
 }
 
 /// Counts one more connection. Where there are as many as may be, another makes way, or this is one too many.
@@ -79,8 +115,7 @@ fn admit(here: &Arc<Here>, crowd: &mut Crowd, peer: SocketAddr) -> Option<Open> 
         here.turn_away(peer.ip().to_canonical(), "connections");
         return None;
     }
-    here.connections.fetch_add(1, Ordering::Relaxed);
-    Some(Open(Arc::clone(here)))
+    Some(Open::new(here))
 }
 
 /// A connection could not be taken.
@@ -100,76 +135,14 @@ async fn refused(here: &Here, crowd: &mut Crowd, error: &io::Error) {
     tokio::time::sleep(PAUSE).await;
 }
 
-/// Counts an open connection, until it is dropped.
-struct Open(Arc<Here>);
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-async fn serve(
-    stream: TcpStream,
-    peer: SocketAddr,
-    open: Open,
-    pulse: Arc<Pulse>,
-    mut closing: watch::Receiver<bool>,
-) {
-    let here = &open.0;
-    // Only a hint: without it small answers wait for an acknowledgement.
-    drop(stream.set_nodelay(true));
-    let Ok(local) = stream.local_addr() else {
-        return;
-    };
-    let visitor = Visitor { peer, local };
-    let limits = &here.settings.limits;
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(None)
-        .max_headers(limits.headers)
-        .max_header_size(limits.header_bytes)
-        .max_buf_size(limits.header_bytes.max(64 * 1_024));
-    let service = service_fn(|request| {
-        let pulse = Arc::clone(&pulse);
-        async move {
-            pulse.begin();
-            let answer = answer(here, visitor, request).await;
-            Ok::<_, Infallible>(answer.map(|body| pulse::until_sent(body, pulse)))
-        }
-    });
-    let io = Attended::new(TokioIo::new(stream), Arc::clone(&pulse), limits);
-    let mut connection = pin!(http.serve_connection(io, service));
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = closed(&mut closing) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        if error.is_parse_too_large() {
-            here.turn_away(visitor.address(), "headers");
-        }
-        log::debug!("connection from {peer}: {error}");
-    }
-}
-
-/// Returns once no more requests are to be read.
-async fn closed(closing: &mut watch::Receiver<bool>) {
-    // An error says that the daemon is gone altogether.
-    drop(closing.wait_for(|closing| *closing).await);
-}
-
 /// Answers one request.
-async fn answer(here: &Arc<Here>, visitor: Visitor, request: Request<Incoming>) -> Answer {
+async fn answer(here: &Arc<Here>, visitor: &Visitor, request: Request<Incoming>) -> Answer {
     let mut answer = dispatch(here, visitor, request).await;
     let headers = answer.headers_mut();
     if here.mesh.is_some() {
-        let id = HeaderValue::from_str(here.id.as_str()).expect("a checked id is visible ASCII");
-        headers.insert(NODE_ID_HEADER, id);
+        headers.insert(NODE_ID_HEADER, here.id_text.clone());
     }
-    if here.phase() == Phase::Draining {
+    if here.phase() == Phase::Draining || here.is_stopping() {
         // Whoever keeps connections is to have none to this node when it is gone.
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
@@ -177,21 +150,24 @@ async fn answer(here: &Arc<Here>, visitor: Visitor, request: Request<Incoming>) 
 }
 
 /// Who answers what.
-async fn dispatch(here: &Arc<Here>, visitor: Visitor, request: Request<Incoming>) -> Answer {
+async fn dispatch(here: &Arc<Here>, visitor: &Visitor, request: Request<Incoming>) -> Answer {
     let path = request.uri().path().to_owned();
+    if !path.ends_with("/run") {
+        here.settled().await;
+    }
     if let Some(answer) = health::answer(here, request.method(), &path) {
         return answer;
     }
     match path.as_str() {
         "/v1/mesh/events" => return follow::answer(here, &request),
-        "/v1/mesh/forget" => return forget::answer(here, &visitor, request).await,
+        "/v1/mesh/forget" => return forget::answer(here, visitor, request).await,
         path if path.starts_with("/v1/mesh/") => {
-            return mesh_api::answer(here, &visitor, request).await;
+            return mesh_api::answer(here, visitor, request).await;
         }
         _ => {}
     }
     if inference::is_call(&path) {
-        return inference::answer(here, &visitor, request).await;
+        return inference::answer(here, visitor, request).await;
     }
     let Some(rest) = path.strip_prefix("/v1/agents") else {
         return not_found(&path);
@@ -199,7 +175,7 @@ async fn dispatch(here: &Arc<Here>, visitor: Visitor, request: Request<Incoming>
     match rest.strip_prefix('/') {
         None if rest.is_empty() => listing::all(here, &request).await,
         Some(rest) => match rest.strip_suffix("/run") {
-            Some(name) => run_agent(here, &visitor, name, request).await,
+            Some(name) => run_agent(here, visitor, name, request).await,
             None => listing::one(here, rest, &request).await,
         },
         None => not_found(&path),
@@ -221,9 +197,11 @@ async fn run_agent(
     }
     match wrong_method(request.method(), "POST") {
         Some(refusal) => refusal,
-        None => {
-            let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
-            router::run(here, Some(visitor), origin, &router::Run(&name), request).await
-        }
+        None => match connection::begun(here, request).await {
+            Ok(request) => {
+                router::run(here, Some(visitor), origin, &router::Run(&name), request).await
+            }
+            Err(refusal) => refusal,
+        },
     }
 }

@@ -309,3 +309,39 @@ async fn a_port_that_is_taken_is_named() {
         "the listener is closed"
     );
 }
+
+/// Several threads serve, each with connections to other nodes of its own; nothing is lost between them, and they end with
+/// the daemon.
+#[tokio::test]
+async fn several_threads_serve_as_one() {
+    const CLIENTS: usize = 12;
+    let worker = alone("worker", "api: {threads: 3}").await;
+    let peers = format!("peers: [{{name: worker, url: \"{}\"}}]", worker.url());
+    let spec = format!("api: {{threads: 3}}\nservices: {{agents: false}}\n{peers}");
+    let gateway = std::sync::Arc::new(alone("gateway", &spec).await);
+    let mut clients = tokio::task::JoinSet::new();
+    for _ in 0..CLIENTS {
+        let gateway = std::sync::Arc::clone(&gateway);
+        clients.spawn(async move {
+            for _ in 0..20 {
+                let answer = run(&gateway, "echo", "hello").await;
+                assert_eq!(
+                    (answer.status.as_u16(), ran(&answer).as_str()),
+                    (200, "worker")
+                );
+            }
+        });
+    }
+    clients.join_all().await;
+    eventually("nothing is in flight", || gateway.in_flight() == 0).await;
+    let status = get(&gateway, "/v1/system/status").await;
+    let status = status.json::<serde_json::Value>().unwrap();
+    assert_eq!(status["requests"]["total"]["forwarded"], 20 * CLIENTS);
+    let gateway = std::sync::Arc::into_inner(gateway).expect("the clients are done");
+    let (address, at) = (gateway.address(), worker.address());
+    gateway.stop().await;
+    worker.kill().await;
+    for address in [address, at] {
+        assert!(TcpStream::connect(address).await.is_err());
+    }
+}

@@ -5,20 +5,23 @@
 //! [`SendError::NotSent`] gives it back whole.
 
 use super::body::{Body, BoxError};
-use super::connect::{ConnectError, Reach, connect};
+use super::connect::{ConnectError, Reach};
+use super::line::Line;
 use hyper::body::{Body as _, Bytes, Frame, Incoming, SizeHint};
-use hyper::client::conn::http1;
-use hyper::header::{HOST, HeaderValue};
+use hyper::header::HOST;
 use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
 use maia::address::Url;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::fmt;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
-use tokio::task::JoinSet;
-use tokio::time::timeout;
+use thread_local::ThreadLocal;
+use tokio::time::sleep;
+
+/// How often unused connections are looked at.
+const ROUND: Duration = Duration::from_secs(2);
 
 /// How a pool behaves.
 #[derive(Clone, Debug)]
@@ -30,9 +33,9 @@ pub struct PoolSettings {
     /// How long an unused connection is kept. Must be shorter than the other side's patience (60 s for our own nodes), or
     /// a request may meet a closing connection. 30 s.
     pub idle_timeout: Duration,
-    /// How many unused connections are kept to one place. 256.
+    /// How many unused connections a thread keeps to one place. 256.
     pub idle_connections: usize,
-    /// How many unused connections are kept to all places together. 1,024.
+    /// How many unused connections a thread keeps to all places together. 1,024.
     pub idle_in_all: usize,
 }
 
@@ -50,6 +53,8 @@ impl PoolSettings {
 }
 
 /// Connections to any number of places. Cheap to clone; they close when the last clone is dropped.
+///
+/// Each thread keeps those that it has used, and no thread waits for another.
 #[derive(Clone, Debug)]
 pub struct Pool {
     shared: Arc<Shared>,
@@ -78,21 +83,24 @@ pub enum SendError {
     },
 }
 
-type Sender = http1::SendRequest<Body>;
-
 #[derive(Debug)]
 struct Shared {
     settings: PoolSettings,
-    idle: Mutex<HashMap<Url, Vec<Idle>>>,
-    /// When the places were last gone through.
-    swept: Mutex<Option<Instant>>,
-    /// The tasks that move the bytes; dropped with the pool, and the connections with them.
-    connections: Mutex<JoinSet<()>>,
+    /// What each thread keeps. Nobody else takes its lock, but for the last one, who drops it all.
+    shelves: ThreadLocal<Mutex<Shelf>>,
 }
 
-#[derive(Debug)]
+/// Unused connections.
+#[derive(Default)]
+struct Shelf {
+    places: BTreeMap<Url, Vec<Idle>>,
+    count: usize,
+    /// Whether a task looks at them from time to time.
+    is_swept: bool,
+}
+
 struct Idle {
-    sender: Sender,
+    line: Box<Line>,
     since: Instant,
 }
 
@@ -102,9 +110,7 @@ impl Pool {
         Self {
             shared: Arc::new(Shared {
                 settings,
-                idle: Mutex::default(),
-                swept: Mutex::default(),
-                connections: Mutex::default(),
+                shelves: ThreadLocal::new(),
             }),
         }
     }
@@ -121,26 +127,23 @@ impl Pool {
         url: &Url,
         mut request: Request<Body>,
     ) -> Result<Response<Body>, SendError> {
-        let host = url.as_str().trim_start_matches("http://");
-        let host =
-            HeaderValue::from_str(host).expect("the authority of a checked URL is visible ASCII");
-        request.headers_mut().insert(HOST, host);
         loop {
-            let (mut sender, reused) = match self.checkout(url) {
-                Some(sender) => (sender, true),
-                None => match self.open(url).await {
-                    Ok(sender) => (sender, false),
+            let (mut line, is_kept) = match self.shared.take(url) {
+                Some(line) => (line, true),
+                None => match Box::pin(self.open(url)).await {
+                    Ok(line) => (line, false),
                     Err(cause) => {
                         let request = Box::new(request);
                         return Err(SendError::NotSent { request, cause });
                     }
                 },
             };
-            match sender.try_send_request(request).await {
-                Ok(response) => return Ok(self.keep_after(url, sender, response)),
+            request.headers_mut().insert(HOST, line.host());
+            match line.ask(request).await {
+                Ok(response) => return Ok(self.keep_after(line, response)),
                 Err(mut trouble) => match trouble.take_message() {
                     // A kept connection had closed meanwhile.
-                    Some(unsent) if reused => request = unsent,
+                    Some(unsent) if is_kept => request = unsent,
                     Some(unsent) => {
                         let source = std::io::Error::other(trouble.into_error());
                         let url = url.clone();
@@ -158,64 +161,17 @@ impl Pool {
         }
     }
 
-    /// The connection to `url` that was used last, if it is still good.
-    fn checkout(&self, url: &Url) -> Option<Sender> {
-        let mut idle = self.shared.idle();
-        self.shared.sweep(&mut idle, Instant::now());
-        let kept = idle.get_mut(url)?;
-        let mut found = None;
-        while let Some(Idle { sender, since }) = kept.pop() {
-            if since.elapsed() > self.shared.settings.idle_timeout {
-                // Those below were used even earlier.
-                kept.clear();
-                break;
-            }
-            if sender.is_ready() {
-                found = Some(sender);
-                break;
-            }
-        }
-        if kept.is_empty() {
-            idle.remove(url);
-        }
-        found
-    }
-
-    async fn open(&self, url: &Url) -> Result<Sender, ConnectError> {
+    async fn open(&self, url: &Url) -> Result<Box<Line>, ConnectError> {
         let settings = &self.shared.settings;
-        let stream = connect(url, &settings.reach, settings.connect_timeout).await?;
-        let (mut sender, connection) = http1::Builder::new()
-            .max_headers(128)
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| ConnectError::Unreachable {
-                url: url.clone(),
-                source: std::io::Error::other(error),
-            })?;
-        self.shared.run(async move { drop(connection.await) });
-        // Its task has to be polled once before it takes a request.
-        let source = match sender.ready().await {
-            Ok(()) => return Ok(sender),
-            Err(error) => std::io::Error::other(error),
-        };
-        let url = url.clone();
-        Err(ConnectError::Unreachable { url, source })
+        Line::open(url, &settings.reach, settings.connect_timeout).await
     }
 
-    fn keep_after(
-        &self,
-        url: &Url,
-        sender: Sender,
-        response: Response<Incoming>,
-    ) -> Response<Body> {
+    fn keep_after(&self, line: Box<Line>, response: Response<Incoming>) -> Response<Body> {
         let (head, incoming) = response.into_parts();
         let mut body = Kept {
             incoming,
-            keep: Some(Keep {
-                sender,
-                url: url.clone(),
-                pool: Arc::downgrade(&self.shared),
-            }),
+            line: Some(line),
+            pool: Arc::downgrade(&self.shared),
         };
         if body.incoming.is_end_stream() {
             body.end();
@@ -225,82 +181,102 @@ impl Pool {
 }
 
 impl Shared {
-    fn idle(&self) -> std::sync::MutexGuard<'_, HashMap<Url, Vec<Idle>>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    fn shelf(&self) -> MutexGuard<'_, Shelf> {
+        let shelf = self.shelves.get_or_default();
+        shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn run(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let mut tasks = self
-            .connections
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        while tasks.try_join_next().is_some() {}
-        tasks.spawn(task);
-    }
-
-    fn put_back(&self, url: Url, sender: Sender) {
-        let mut idle = self.idle();
-        let since = Instant::now();
-        let in_all: usize = idle.values().map(Vec::len).sum();
-        let to_one = idle.get(&url).map_or(0, Vec::len);
-        if to_one < self.settings.idle_connections && in_all < self.settings.idle_in_all {
-            idle.entry(url).or_default().push(Idle { sender, since });
+    /// The connection to `url` that was used last, if it is still good.
+    fn take(&self, url: &Url) -> Option<Box<Line>> {
+        let mut shelf = self.shelf();
+        let Shelf { places, count, .. } = &mut *shelf;
+        let kept = places.get_mut(url)?;
+        while let Some(Idle { mut line, since }) = kept.pop() {
+            *count -= 1;
+            if since.elapsed() > self.settings.idle_timeout {
+                // Those below were used even earlier.
+                *count -= kept.len();
+                kept.clear();
+            } else if line.is_free() {
+                return Some(line);
+            }
         }
+        None
     }
 
-    /// Drops what was not used for too long, wherever it leads: nobody may ask for that place again.
-    fn sweep(&self, idle: &mut HashMap<Url, Vec<Idle>>, now: Instant) {
-        const PAUSE: Duration = Duration::from_secs(1);
-        let mut swept = self.swept.lock().unwrap_or_else(PoisonError::into_inner);
-        if swept.is_some_and(|swept| now.duration_since(swept) < PAUSE) {
+    fn put_back(self: &Arc<Self>, line: Box<Line>) {
+        let mut shelf = self.shelf();
+        let Shelf { places, count, .. } = &mut *shelf;
+        if *count >= self.settings.idle_in_all {
             return;
         }
-        *swept = Some(now);
-        idle.retain(|_, kept| {
-            kept.retain(|one| {
-                now.duration_since(one.since) <= self.settings.idle_timeout
-                    && !one.sender.is_closed()
+        let since = Instant::now();
+        match places.get_mut(line.url()) {
+            Some(kept) if kept.len() >= self.settings.idle_connections => return,
+            Some(kept) => kept.push(Idle { line, since }),
+            None => drop(places.insert(line.url().clone(), vec![Idle { line, since }])),
+        }
+        *count += 1;
+        if !std::mem::replace(&mut shelf.is_swept, true) {
+            tokio::spawn(sweep(Arc::downgrade(self)));
+        }
+    }
+}
+
+/// Drops what was not used for too long or was closed by the other side, wherever it leads: nobody may ask for that place
+/// again. Ends where nothing is left.
+async fn sweep(pool: Weak<Shared>) {
+    loop {
+        sleep(ROUND).await;
+        let Some(shared) = pool.upgrade() else {
+            return;
+        };
+        let mut shelf = shared.shelf();
+        shelf.sweep(shared.settings.idle_timeout);
+        if shelf.count == 0 {
+            shelf.is_swept = false;
+            return;
+        }
+    }
+}
+
+impl Shelf {
+    fn sweep(&mut self, idle_timeout: Duration) {
+        let now = Instant::now();
+        self.places.retain(|_, kept| {
+            kept.retain_mut(|one| {
+                now.duration_since(one.since) <= idle_timeout && one.line.is_free()
             });
             !kept.is_empty()
         });
+        self.count = self.places.values().map(Vec::len).sum();
     }
 }
 
-/// The body of an answer, which gives the connection back at its end.
-struct Kept {
-    incoming: Incoming,
-    keep: Option<Keep>,
+impl fmt::Debug for Shelf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shelf")
+            .field("places", &self.places.keys())
+            .field("count", &self.count)
+            .finish_non_exhaustive()
+    }
 }
 
-struct Keep {
-    sender: Sender,
-    url: Url,
+/// The body of an answer, which moves its connection along and gives it back at its end.
+struct Kept {
+    incoming: Incoming,
+    line: Option<Box<Line>>,
     pool: Weak<Shared>,
 }
 
 impl Kept {
+    /// The answer is whole. Where the request is not, for its body is still on its way, the connection is of no more use.
     fn end(&mut self) {
-        let Some(Keep {
-            mut sender,
-            url,
-            pool,
-        }) = self.keep.take()
-        else {
-            return;
-        };
-        let Some(shared) = pool.upgrade() else {
-            return;
-        };
-        if sender.is_ready() {
-            shared.put_back(url, sender);
-        } else if !sender.is_closed() {
-            // Its task has yet to see the end, or our own body is still on its way.
-            shared.run(async move {
-                let ready = timeout(Duration::from_secs(1), sender.ready()).await;
-                if let (Ok(Ok(())), Some(shared)) = (ready, pool.upgrade()) {
-                    shared.put_back(url, sender);
-                }
-            });
+        if let Some(mut line) = self.line.take()
+            && let Some(shared) = self.pool.upgrade()
+            && line.is_free()
+        {
+            shared.put_back(line);
         }
     }
 }
@@ -313,7 +289,11 @@ impl hyper::body::Body for Kept {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let frame = ready!(Pin::new(&mut self.incoming).poll_frame(context));
+        let Self { incoming, line, .. } = &mut *self;
+        let frame = match line {
+            Some(line) => ready!(line.next_frame(incoming, context)),
+            None => ready!(Pin::new(incoming).poll_frame(context)),
+        };
         if frame.is_none() || self.incoming.is_end_stream() {
             self.end();
         }

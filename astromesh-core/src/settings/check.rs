@@ -22,6 +22,7 @@ pub(super) fn api(spec: &Spec, layers: &Layers<'_>) -> Result<Api, ConfigError> 
             .host
             .map_or(Ipv4Addr::UNSPECIFIED.into(), |host| host.0),
         port: spec.api.port.map_or(8000, |port| port.0),
+        threads: count(spec.api.threads, 1),
     };
     let bound = spec.mesh.bind.as_ref().and_then(|bind| bind.port);
     match bound {

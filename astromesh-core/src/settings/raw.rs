@@ -97,10 +97,15 @@ pub(super) struct Spec {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a map with host and port")]
+#[serde(
+    default,
+    deny_unknown_fields,
+    expecting = "a map with host, port and threads"
+)]
 pub(super) struct Api {
     pub(super) host: Option<Listen>,
     pub(super) port: Option<Port>,
+    pub(super) threads: Option<Count<1, 256>>,
 }
 
 #[derive(Default, Deserialize)]

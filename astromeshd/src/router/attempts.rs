@@ -5,9 +5,9 @@
 use super::forward::{Forwarded, InHand, forward, held};
 use super::replay::Repeatable;
 use super::wanted::Wanted;
-use super::{COME_BACK, Job, Routed};
+use super::{COME_BACK, Job, Routed, headers};
 use crate::answer::{Answer, header_text};
-use astromesh_core::api::{ACTIVE_HEADER, NODE_HEADER, ROUTED_TO_HEADER};
+use astromesh_core::api::{NODE_HEADER, ROUTED_TO_HEADER};
 use astromesh_core::http::{Body, Pool};
 use hyper::{Request, StatusCode};
 use maia::selector::candidates::Candidate;
@@ -58,7 +58,7 @@ impl<'a, W: Wanted> Attempts<'a, W> {
         match ran {
             Ok(answer) => Some(Routed {
                 answer: held(answer, in_hand),
-                ran_by: Some(header_text(here.name())),
+                ran_by: Some(here.name_text.clone()),
                 attempts: self.made,
                 waited,
                 outcome: "local",
@@ -92,7 +92,7 @@ impl<'a, W: Wanted> Attempts<'a, W> {
                     return None;
                 }
                 // Who ran it, it says itself where it is one of ours.
-                let said = answer.headers().get(ROUTED_TO_HEADER).cloned();
+                let said = answer.headers().get(headers::ROUTED_TO).cloned();
                 Some(Routed {
                     answer,
                     ran_by: Some(said.unwrap_or_else(|| header_text(name.as_str()))),
@@ -122,7 +122,7 @@ impl<'a, W: Wanted> Attempts<'a, W> {
 
     /// Takes note of how many requests the node says it is running; only members are believed.
     fn take_count(&self, answer: &mut Answer, counter: &Counter) {
-        let Some(said) = answer.headers_mut().remove(ACTIVE_HEADER) else {
+        let Some(said) = answer.headers_mut().remove(headers::ACTIVE) else {
             return;
         };
         let active = said.to_str().ok().and_then(|said| said.parse().ok());

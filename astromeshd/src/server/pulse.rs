@@ -4,10 +4,13 @@
 //! where in a request a connection is. No timer is set for any of it: moments are only noted.
 
 use super::complaint;
+use super::heads::{Seen, Watch};
+use crate::here::{Here, Visitor};
 use astromesh_core::http::{Body, BoxError};
 use astromesh_core::settings::HttpLimits;
 use hyper::body::{Bytes, Frame, SizeHint};
-use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
+use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -38,6 +41,8 @@ pub(super) struct Pulse {
     was_asked: AtomicBool,
     /// Whether something of an answer may not have been sent.
     owes: AtomicBool,
+    /// What the bytes of the next request's head are like.
+    seen: Seen,
 }
 
 impl Pulse {
@@ -50,6 +55,7 @@ impl Pulse {
             stalled_millis: AtomicU64::new(FLOWING),
             was_asked: AtomicBool::new(false),
             owes: AtomicBool::new(false),
+            seen: Seen::default(),
         }
     }
 
@@ -58,6 +64,20 @@ impl Pulse {
         self.was_asked.store(true, Ordering::Relaxed);
         self.owes.store(true, Ordering::Relaxed);
         self.enter(ANSWERING);
+    }
+
+    /// What was seen of the head whose request begins.
+    pub(super) fn seen(&self) -> &Seen {
+        &self.seen
+    }
+
+    /// Whether nothing has come yet.
+    pub(super) fn is_new(&self) -> bool {
+        self.stage.load(Ordering::Relaxed) == NEW
+    }
+
+    fn is_answering(&self) -> bool {
+        self.stage.load(Ordering::Relaxed) == ANSWERING
     }
 
     /// The limit past which it has waited for what it waits for, if it has.
@@ -96,12 +116,11 @@ impl Pulse {
     /// Whether what is written now can only be hyper's own, about a head that it cannot read: all that was asked is
     /// answered.
     fn is_unasked(&self) -> bool {
-        let is_answering = self.stage.load(Ordering::Relaxed) == ANSWERING;
-        !is_answering && !self.owes.load(Ordering::Relaxed)
+        !self.is_answering() && !self.owes.load(Ordering::Relaxed)
     }
 
     fn all_is_sent(&self) {
-        if self.stage.load(Ordering::Relaxed) != ANSWERING {
+        if !self.is_answering() {
             self.owes.store(false, Ordering::Relaxed);
         }
     }
@@ -112,10 +131,13 @@ impl Pulse {
         self.stage.store(stage, Ordering::Relaxed);
     }
 
-    fn bytes_came(&self) {
-        if matches!(self.stage.load(Ordering::Relaxed), NEW | IDLE) {
+    /// Bytes of a head have come. Whether they are the first of it.
+    fn bytes_came(&self) -> bool {
+        let are_first = matches!(self.stage.load(Ordering::Relaxed), NEW | IDLE);
+        if are_first {
             self.enter(HEAD);
         }
+        are_first
     }
 
     fn write_waits(&self, waits: bool) {
@@ -138,37 +160,55 @@ impl Pulse {
 }
 
 /// A socket whose traffic is noted, and where complaints get words.
-#[derive(Debug)]
 pub(super) struct Attended<'a, T> {
     socket: T,
     pulse: Arc<Pulse>,
-    limits: &'a HttpLimits,
+    here: &'a Here,
+    visitor: &'a Visitor,
+    head: Watch,
     /// A complaint that is not sent to its end.
     complaint: Vec<u8>,
 }
 
 impl<'a, T> Attended<'a, T> {
-    pub(super) fn new(socket: T, pulse: Arc<Pulse>, limits: &'a HttpLimits) -> Self {
+    pub(super) fn new(socket: T, pulse: Arc<Pulse>, here: &'a Here, visitor: &'a Visitor) -> Self {
         Self {
             socket,
             pulse,
-            limits,
+            here,
+            visitor,
+            head: Watch::default(),
             complaint: Vec::new(),
         }
     }
 }
 
+thread_local! {
+    /// Where the bytes of heads are looked at, before hyper has them: one for all, as nothing stays in it.
+    static DESK: RefCell<Box<[u8]>> = RefCell::new(vec![0; 16 * 1_024].into());
+}
+
 impl<T: Read + Unpin> Read for Attended<'_, T> {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
-        buffer: ReadBufCursor<'_>,
+        mut buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        let outcome = Pin::new(&mut self.socket).poll_read(context, buffer);
-        if let Poll::Ready(Ok(())) = outcome {
-            self.pulse.bytes_came();
+        let this = self.get_mut();
+        if this.pulse.is_answering() {
+            return Pin::new(&mut this.socket).poll_read(context, buffer);
         }
-        outcome
+        DESK.with_borrow_mut(|desk| {
+            let room = desk.len().min(buffer.remaining());
+            let mut read = ReadBuf::new(&mut desk[..room]);
+            ready!(Pin::new(&mut this.socket).poll_read(context, read.unfilled()))?;
+            if this.pulse.bytes_came() {
+                this.head.begin();
+            }
+            this.head.look(read.filled(), &this.pulse.seen);
+            buffer.put_slice(read.filled());
+            Poll::Ready(Ok(()))
+        })
     }
 }
 
@@ -180,8 +220,11 @@ impl<T: Write + Unpin> Attended<'_, T> {
         bare: &[u8],
     ) -> Poll<Option<io::Result<usize>>> {
         if self.complaint.is_empty() {
-            match complaint::instead_of(bare, self.limits) {
-                Some(complaint) if self.pulse.is_unasked() => self.complaint = complaint,
+            match complaint::instead_of(bare, &self.here.settings.limits) {
+                Some((bound, complaint)) if self.pulse.is_unasked() => {
+                    self.here.turn_away(self.visitor.address(), bound);
+                    self.complaint = complaint;
+                }
                 _ => return Poll::Ready(None),
             }
         }
@@ -248,11 +291,12 @@ impl<T: Write + Unpin> Write for Attended<'_, T> {
 }
 
 /// `body`, whose end makes the connection idle again.
-pub(super) fn until_sent(body: Body, pulse: Arc<Pulse>) -> Body {
-    Body::new(Sent { body, pulse })
+pub(super) fn until_sent(body: Body, pulse: Arc<Pulse>) -> Sent {
+    Sent { body, pulse }
 }
 
-struct Sent {
+/// See [`until_sent`].
+pub(super) struct Sent {
     body: Body,
     pulse: Arc<Pulse>,
 }

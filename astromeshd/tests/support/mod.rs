@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// Longer than anything here should take, even on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Mesh settings that come to their conclusions ten times sooner than the defaults.
 pub(crate) const QUICK: &str = "gossip_interval: 0.2, heartbeat_interval: 0.5, failure_timeout: 1.5, dead_timeout: 3, stable_after: 1";

@@ -1,7 +1,6 @@
 //! The rows as a Markdown table, the aims beside our own figures.
 
 use crate::aims;
-use crate::machine;
 use crate::measure::{Known, Plan, Row, Wrong};
 use crate::peer::Peer;
 
@@ -27,8 +26,8 @@ pub(crate) fn markdown(rows: &[Row], heads: &str) -> String {
     let mut lines = vec![
         format!(
             "Commit {}, on {}.",
-            machine::commit(),
-            machine::description()
+            benches::machine::commit(),
+            benches::machine::description()
         ),
         String::new(),
         line(&HEAD.map(str::to_owned)),
