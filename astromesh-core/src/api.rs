@@ -13,6 +13,8 @@ pub const ROUTED_TO_HEADER: &str = "x-astromesh-routed-to";
 pub const HOPS_HEADER: &str = "x-astromesh-hops";
 /// The header by which a node tells the one that passed a request to it how many requests it is running.
 pub const ACTIVE_HEADER: &str = "x-astromesh-active";
+/// The header by which a node tells the one that passed a request to it that this may be run twice: `true`.
+pub const IDEMPOTENT_HEADER: &str = "x-astromesh-idempotent";
 /// The header that counts how many nodes were tried.
 pub const ATTEMPTS_HEADER: &str = "x-astromesh-attempts";
 /// The header that says how long the router held a request beyond the node that ran it, in milliseconds.

@@ -232,6 +232,10 @@ pub struct HttpLimits {
     pub headers: usize,
     /// Gossip exchanges answered at once. 64.
     pub concurrent_gossip: usize,
+    /// Requests that this node itself runs at once: of agents, and as many of models. 1,024.
+    pub concurrent_requests: usize,
+    /// Requests that wait for that. Half as many: whoever waits is then let in within half the time that a request takes.
+    pub queued_requests: usize,
     /// Bytes of a request for a model. 8 MiB.
     pub inference_body_bytes: usize,
     /// Bytes of a model's answer that has to be translated, or of one event of it. 8 MiB.
@@ -261,6 +265,8 @@ impl Default for HttpLimits {
             header_bytes: 16 * 1_024,
             headers: 64,
             concurrent_gossip: 64,
+            concurrent_requests: 1_024,
+            queued_requests: 512,
             inference_body_bytes: 8 * 1_024 * 1_024,
             inference_answer_bytes: 8 * 1_024 * 1_024,
             inference_first_byte_timeout: Duration::from_secs(240),

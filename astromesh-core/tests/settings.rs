@@ -170,7 +170,7 @@ fn every_key_of_the_file_arrives() {
   defaults: {echo: false, orchestration: {pattern: react, max_iterations: 5, timeout_seconds: 30}}
   channels: {chat: {token: secret}}
   limits: {nodes: 10000, record_bytes: 1, new_ids_per_second: 2, new_ids_burst: 3, remembered: 4, remember_for: 1h,
-    exchange_timeout: 750ms, gossip_body_bytes: 5, body_bytes: 6, header_bytes: 8192, headers: 7, concurrent_gossip: 8,
+    exchange_timeout: 750ms, gossip_body_bytes: 5, body_bytes: 6, header_bytes: 8192, headers: 7, concurrent_gossip: 8, concurrent_requests: 80, queued_requests: 0,
     all_bodies_bytes: 9, connections: 10, inference_body_bytes: 11, inference_answer_bytes: 12,
     inference_first_byte_timeout: 5, inference_idle_timeout: 6,
     first_byte_timeout: 1, headers_timeout: 2, body_timeout: 3, idle_timeout: 4}
@@ -203,6 +203,8 @@ fn every_key_of_the_file_arrives() {
             header_bytes: 8192,
             headers: 7,
             concurrent_gossip: 8,
+            concurrent_requests: 80,
+            queued_requests: 0,
             connections: 10,
             inference_body_bytes: 11,
             inference_answer_bytes: 12,

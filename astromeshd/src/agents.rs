@@ -17,7 +17,7 @@ use hyper::StatusCode;
 use hyper::body::Bytes;
 use maia::id::Label;
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// The longest request that is read: a long conversation as its context.
@@ -33,6 +33,7 @@ const ECHO: &str = "echo";
 #[derive(Debug, Default)]
 pub(crate) struct Agents {
     runners: BTreeMap<Label, Runner>,
+    idempotent: BTreeSet<Label>,
     withheld: Vec<String>,
 }
 
@@ -79,12 +80,18 @@ impl Agents {
         }
         if settings.defaults.echo {
             let name = Label::new(ECHO).expect("it is short and plain");
-            agents.runners.insert(name, Runner::Echo);
+            agents.runners.insert(name.clone(), Runner::Echo);
+            agents.idempotent.insert(name);
         }
         let Some(folder) = &settings.agents_dir else {
             return Ok(agents);
         };
         for agent in agent::load_dir(folder)? {
+            if agent.idempotent {
+                agents.idempotent.insert(agent.name.clone());
+            } else {
+                agents.idempotent.remove(&agent.name);
+            }
             match Runner::of(&agent) {
                 Ok(runner) => drop(agents.runners.insert(agent.name, runner)),
                 Err(reason) => agents.withheld.push(format!(
@@ -105,6 +112,11 @@ impl Agents {
     /// The agents that this node cannot run, each with the reason.
     pub(crate) fn withheld(&self) -> &[String] {
         &self.withheld
+    }
+
+    /// Whether it may be run twice for one request.
+    pub(crate) fn is_idempotent(&self, name: &Label) -> bool {
+        self.idempotent.contains(name)
     }
 
     /// The one of that name.

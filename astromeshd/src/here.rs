@@ -5,8 +5,10 @@ use crate::agents::Agents;
 use crate::answer::{Answer, header_text};
 use crate::bodies::Bodies;
 use crate::events::Events;
+use crate::gate::Gate;
 use crate::providers::Providers;
 use crate::refusals::Refusals;
+use crate::router::Budget;
 use crate::tally::Tally;
 use arc_swap::ArcSwap;
 use astromesh_core::http::{Body, Pool, TokioTimer};
@@ -15,7 +17,7 @@ use hyper::header::HeaderValue;
 use hyper::{HeaderMap, Request};
 use maia::address::{Host, Url};
 use maia::driver::Handle;
-use maia::id::NodeId;
+use maia::id::{Label, NodeId};
 use maia::rng::Rng;
 use maia::selector::InTurn;
 use maia::selector::candidates::{Candidate, Candidates, Standing};
@@ -24,7 +26,7 @@ use maia::selector::counter::{Counter, InFlight};
 use maia::time;
 use maia::view::{Seen, View};
 use maia::wire::NODE_ID_HEADER;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -79,6 +81,13 @@ pub(crate) struct Here {
     pub(crate) peers: BTreeMap<Service, Candidates>,
     /// Whose turn it is among them.
     pub(crate) turn: InTurn,
+    /// The way in for runs of agents, and for requests for models: an agent that runs may need a model.
+    pub(crate) agents_gate: Gate,
+    pub(crate) models_gate: Gate,
+    /// What may be tried again.
+    pub(crate) budget: Budget,
+    /// Agents elsewhere that may be run twice, by what their nodes say.
+    pub(crate) idempotent: ArcSwap<BTreeSet<Label>>,
     chat: Chat,
     /// When another node last sent a request, since the start.
     chosen_millis: AtomicU64,
@@ -159,6 +168,10 @@ impl Here {
             turnstile: tokio::sync::Mutex::new(()),
             peers: by_service(&parts.settings.peers, &parts.in_flight),
             turn: InTurn::default(),
+            agents_gate: Gate::new(limits.concurrent_requests, limits.queued_requests),
+            models_gate: Gate::new(limits.concurrent_requests, limits.queued_requests),
+            budget: Budget::default(),
+            idempotent: ArcSwap::default(),
             chosen_millis: AtomicU64::new(0),
             phase: AtomicU8::new(Phase::Running as u8),
             stopping: AtomicBool::new(false),

@@ -9,6 +9,7 @@ mod list;
 
 use crate::answer::{Answer, header_text, not_found, wrong_method};
 use crate::bodies::Longest;
+use crate::gate::Gate;
 use crate::here::{Here, Visitor};
 use crate::providers::{self, Ask, Dialect};
 use crate::router::{self, Origin, Wanted};
@@ -136,6 +137,10 @@ impl Wanted for Model {
 
     fn named(&self) -> String {
         format!("model {:?}", self.ask.model)
+    }
+
+    fn gate(&self) -> fn(&Here) -> &Gate {
+        |here| &here.models_gate
     }
 
     fn is_here(&self, here: &Here) -> bool {

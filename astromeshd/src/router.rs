@@ -5,6 +5,7 @@
 //! [`Wanted`]'s.
 
 mod attempts;
+mod budget;
 mod forward;
 mod headers;
 mod mesh;
@@ -12,6 +13,7 @@ mod peers;
 mod replay;
 mod wanted;
 
+pub(crate) use budget::Budget;
 pub(crate) use wanted::{Run, Wanted};
 
 use crate::answer::Answer;
@@ -119,12 +121,18 @@ pub(crate) async fn run<W: Wanted>(
     }
     let id = headers::request_id(request.headers());
     headers::outbound(request.headers_mut(), here, visitor, origin.hops(), &id);
+    here.budget.request(here.started.elapsed().as_secs());
     let routed = job.route(origin, request).await;
+    let ran_here = routed.outcome == "local";
     here.tally.count(routed.outcome);
     let mut answer = job.finished(routed, id);
     if origin.is_node() {
         let active = HeaderValue::from(here.running.now());
         answer.headers_mut().insert(headers::ACTIVE, active);
+        if ran_here && wanted.may_run_twice(here) {
+            let yes = HeaderValue::from_static("true");
+            answer.headers_mut().insert(headers::IDEMPOTENT, yes);
+        }
     }
     answer
 }

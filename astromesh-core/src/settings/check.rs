@@ -117,6 +117,7 @@ fn mesh_limits(part: &LimitsPart) -> Limits {
 
 pub(super) fn http_limits(part: &LimitsPart) -> HttpLimits {
     let defaults = HttpLimits::default();
+    let at_once = count(part.concurrent_requests, defaults.concurrent_requests);
     HttpLimits {
         gossip_body_bytes: count(part.gossip_body_bytes, defaults.gossip_body_bytes),
         body_bytes: count(part.body_bytes, defaults.body_bytes),
@@ -124,6 +125,8 @@ pub(super) fn http_limits(part: &LimitsPart) -> HttpLimits {
         header_bytes: count(part.header_bytes, defaults.header_bytes),
         headers: count(part.headers, defaults.headers),
         concurrent_gossip: count(part.concurrent_gossip, defaults.concurrent_gossip),
+        concurrent_requests: at_once,
+        queued_requests: count(part.queued_requests, at_once / 2),
         inference_body_bytes: count(part.inference_body_bytes, defaults.inference_body_bytes),
         inference_answer_bytes: count(part.inference_answer_bytes, defaults.inference_answer_bytes),
         inference_first_byte_timeout: span(

@@ -181,6 +181,8 @@ pub(super) struct LimitsPart {
     /// Room for that many is made for each request.
     pub(super) headers: Option<Count<1, 1_024>>,
     pub(super) concurrent_gossip: Option<Count>,
+    pub(super) concurrent_requests: Option<Count>,
+    pub(super) queued_requests: Option<Count<0>>,
     pub(super) inference_body_bytes: Option<Count>,
     pub(super) inference_answer_bytes: Option<Count>,
     pub(super) inference_first_byte_timeout: Option<Span>,

@@ -1,15 +1,18 @@
 //! One request, tried on one node after the other until one has run it.
 //!
-//! Another node is tried exactly as long as nothing was run: nothing was sent, or the node says so.
+//! Another node is tried where nothing was run, because nothing was sent or the node says so, and where what was sent may
+//! be run twice; as far as the body can still be sent and there have not been too many such attempts of late.
 
 use super::forward::{Forwarded, InHand, forward, held};
 use super::replay::Repeatable;
 use super::wanted::Wanted;
 use super::{COME_BACK, Job, Routed, headers};
 use crate::answer::{Answer, header_text};
+use crate::gate::Gate;
 use astromesh_core::api::{NODE_HEADER, ROUTED_TO_HEADER};
 use astromesh_core::http::{Body, Pool};
-use hyper::{Request, StatusCode};
+use hyper::header::HeaderName;
+use hyper::{Method, Request, StatusCode};
 use maia::selector::candidates::Candidate;
 use maia::selector::counter::Counter;
 use maia::selector::health::{Answered, Usual};
@@ -24,12 +27,22 @@ pub(super) struct Attempts<'a, W> {
     troubles: Vec<String>,
     /// What the last one said that could not run it.
     passed_on: Option<Routed>,
+    /// What to say if nobody can repeat what may have been run.
+    unknown: Option<Routed>,
+    may_run_twice: bool,
 }
+
+/// Who names a request by this promises that it may come twice.
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 impl<'a, W: Wanted> Attempts<'a, W> {
     pub(super) fn new(job: &'a Job<'a, W>, request: Request<Body>) -> Self {
         Self {
             job,
+            may_run_twice: request.method() == Method::GET
+                || request.headers().contains_key(IDEMPOTENCY_KEY)
+                || job.wanted.may_run_twice(job.here),
+            unknown: None,
             request: Repeatable::new(request),
             made: 0,
             troubles: Vec::new(),
@@ -49,6 +62,15 @@ impl<'a, W: Wanted> Attempts<'a, W> {
         self.made += 1;
         let in_hand = InHand::new(here, &here.running);
         let began = Instant::now();
+        let entry = match Gate::enter(here, self.job.wanted.gate()).await {
+            Ok(entry) => entry,
+            Err(after) => {
+                here.turned_away.count("concurrent_requests");
+                let detail = format!("{} runs as many requests as it can", here.name());
+                self.pass_on(self.job.wanted.full(detail, after));
+                return None;
+            }
+        };
         let ran = self.job.wanted.run(here, request).await;
         let waited = began.elapsed();
         let (Ok(answer) | Err(answer)) = &ran;
@@ -57,7 +79,7 @@ impl<'a, W: Wanted> Attempts<'a, W> {
         }
         match ran {
             Ok(answer) => Some(Routed {
-                answer: held(answer, in_hand),
+                answer: held(answer, in_hand.within(entry)),
                 ran_by: Some(here.name_text.clone()),
                 attempts: self.made,
                 waited,
@@ -85,9 +107,9 @@ impl<'a, W: Wanted> Attempts<'a, W> {
         let in_hand = InHand::new(self.job.here, counter);
         match forward(pool, &candidate.url, request, in_hand).await {
             Forwarded::Answered(mut answer, waited) => {
-                self.take_count(&mut answer, counter);
+                self.take_word(&mut answer, counter);
                 counter.answered(how(&answer, waited), usual);
-                if ran_nothing(&answer) {
+                if ran_nothing(&answer) && self.may_go_on(answer.status()) {
                     self.pass_on(answer);
                     return None;
                 }
@@ -107,32 +129,57 @@ impl<'a, W: Wanted> Attempts<'a, W> {
                     StatusCode::GATEWAY_TIMEOUT => counter.answered(Answered::Badly, usual),
                     _ => {}
                 }
-                Some(Routed {
+                let unknown = Routed {
                     attempts: self.made,
                     ..Routed::refused(self.job.wanted.complaint(status, detail), "broken")
-                })
+                };
+                if status == StatusCode::BAD_GATEWAY && self.may_run_twice && self.may_go_on(status)
+                {
+                    self.unknown = Some(unknown);
+                    return None;
+                }
+                Some(unknown)
             }
             Forwarded::NotSent(cause) => {
                 counter.failed();
                 self.troubles.push(format!("{name}: {cause}"));
-                None
+                if self.may_go_on(StatusCode::SERVICE_UNAVAILABLE) {
+                    None
+                } else {
+                    Some(self.in_vain(true))
+                }
             }
         }
     }
 
-    /// Takes note of how many requests the node says it is running; only members are believed.
-    fn take_count(&self, answer: &mut Answer, counter: &Counter) {
-        let Some(said) = answer.headers_mut().remove(headers::ACTIVE) else {
+    /// Whether there may be another attempt after one that ended so. Who has not got what is wanted is no trouble.
+    fn may_go_on(&self, status: StatusCode) -> bool {
+        let here = self.job.here;
+        status == StatusCode::NOT_FOUND || here.budget.spend(here.started.elapsed().as_secs())
+    }
+
+    /// Takes note of what the node says of itself: how many requests it is running, and whether what it ran may be run
+    /// twice. Only members are believed.
+    fn take_word(&self, answer: &mut Answer, counter: &Counter) {
+        let active = answer.headers_mut().remove(headers::ACTIVE);
+        let twice = answer.headers_mut().remove(headers::IDEMPOTENT);
+        if self.job.here.mesh.is_none() {
             return;
-        };
-        let active = said.to_str().ok().and_then(|said| said.parse().ok());
-        if let (Some(active), true) = (active, self.job.here.mesh.is_some()) {
+        }
+        let active = active.and_then(|said| said.to_str().ok()?.parse().ok());
+        if let Some(active) = active {
             counter.heard(active);
+        }
+        if answer.headers().contains_key(ROUTED_TO_HEADER) {
+            self.job.wanted.learn(self.job.here, twice.is_some());
         }
     }
 
     /// Nobody ran it, though it is known, or not, that somebody can.
     pub(super) fn in_vain(&mut self, is_known: bool) -> Routed {
+        if let Some(unknown) = self.unknown.take() {
+            return unknown;
+        }
         let routed = match self.passed_on.take() {
             // One that could not be asked may be able to run it.
             Some(routed) if self.troubles.is_empty() => routed,
@@ -167,6 +214,7 @@ impl<'a, W: Wanted> Attempts<'a, W> {
         let outcome = match answer.status() {
             StatusCode::NOT_FOUND if self.passed_on.is_some() => return,
             StatusCode::NOT_FOUND => "not_found",
+            StatusCode::TOO_MANY_REQUESTS => "overloaded",
             _ => "unavailable",
         };
         self.passed_on = Some(Routed::refused(answer, outcome));

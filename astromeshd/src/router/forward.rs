@@ -2,6 +2,7 @@
 
 use super::{headers, outcome_unknown};
 use crate::answer::Answer;
+use crate::gate::Entry;
 use crate::here::Here;
 use astromesh_core::http::{Body, BoxError, ConnectError, Pool, SendError, chain};
 use hyper::body::{Bytes, Frame, SizeHint};
@@ -33,6 +34,7 @@ pub(super) enum Forwarded {
 /// A request that is in flight until this is dropped, whichever way that comes about.
 pub(super) struct InHand {
     running: Option<Running>,
+    entry: Option<Entry>,
     here: Arc<Here>,
 }
 
@@ -42,13 +44,21 @@ impl InHand {
         here.load_changed.notify_one();
         Self {
             running,
+            entry: None,
             here: Arc::clone(here),
         }
+    }
+
+    /// The same, for as long as it holds one of the places at a gate.
+    pub(super) fn within(mut self, entry: Entry) -> Self {
+        self.entry = Some(entry);
+        self
     }
 }
 
 impl Drop for InHand {
     fn drop(&mut self) {
+        drop(self.entry.take());
         drop(self.running.take());
         self.here.load_changed.notify_one();
     }

@@ -4,7 +4,8 @@ use crate::answer::Answer;
 use crate::here::{Here, Visitor};
 use crate::hop::strip_hop_by_hop;
 use astromesh_core::api::{
-    ACTIVE_HEADER, ATTEMPTS_HEADER, HOPS_HEADER, NODE_HEADER, OVERHEAD_HEADER, ROUTED_TO_HEADER,
+    ACTIVE_HEADER, ATTEMPTS_HEADER, HOPS_HEADER, IDEMPOTENT_HEADER, NODE_HEADER, OVERHEAD_HEADER,
+    ROUTED_TO_HEADER,
 };
 use hyper::HeaderMap;
 use hyper::body::Bytes;
@@ -30,6 +31,9 @@ pub(super) const OVERHEAD: HeaderName = HeaderName::from_static(OVERHEAD_HEADER)
 
 /// The header that says how many requests a node is running.
 pub(super) const ACTIVE: HeaderName = HeaderName::from_static(ACTIVE_HEADER);
+
+/// The header that says that what a node ran may be run twice.
+pub(super) const IDEMPOTENT: HeaderName = HeaderName::from_static(IDEMPOTENT_HEADER);
 
 const HOPS: HeaderName = HeaderName::from_static(HOPS_HEADER);
 

@@ -6,44 +6,51 @@ use super::{Job, Routed};
 use crate::here::Mesh;
 use astromesh_core::http::Body;
 use hyper::Request;
+use maia::id::NodeId;
+use maia::rng::Rng;
 use maia::selector::candidates::{Candidates, Standing};
 use maia::selector::{LeastConnections, Selector};
 
 impl<W: Wanted> Job<'_, W> {
     pub(super) async fn through_mesh(&self, mesh: &Mesh, request: Request<Body>) -> Routed {
-        let choices = mesh.choices.load_full();
+        let mut choices = mesh.choices.load_full();
         let mut attempts = Attempts::new(self, request);
-        let candidates = choices.get(self.wanted.want());
-        let mut has_me = false;
-        if let Some(candidates) = candidates {
-            let (mut tried, mut rng) = (Vec::new(), self.here.rng());
-            let mut preferred = self.preferred(candidates);
-            while let Some(place) = preferred
-                .take()
-                .or_else(|| LeastConnections.select(candidates, &tried, &mut rng))
-            {
-                tried.push(place);
-                let candidate = &candidates.members()[place];
-                let attempt = if candidate.is_me {
-                    has_me = true;
-                    attempts.here(Some(candidates.usual())).await
-                } else {
-                    attempts
-                        .at(&mesh.members, candidate, candidates.usual())
-                        .await
-                };
-                if let Some(routed) = attempt {
-                    return routed;
-                }
+        let (mut tried, mut rng) = (Vec::new(), self.here.rng());
+        while let Some(candidates) = choices.get(self.wanted.want()) {
+            let Some(place) = self.next(candidates, &tried, &mut rng) else {
+                break;
+            };
+            let candidate = &candidates.members()[place];
+            tried.push(candidate.id.clone());
+            let attempt = if candidate.is_me {
+                attempts.here(Some(candidates.usual())).await
+            } else {
+                let usual = candidates.usual();
+                attempts.at(&mesh.members, candidate, usual).await
+            };
+            if let Some(routed) = attempt {
+                return routed;
             }
+            // That may have taken minutes, and others may be there by now.
+            choices = mesh.choices.load_full();
         }
-        if !has_me {
+        if !tried.contains(&self.here.id) {
             // A node on its way out has withdrawn what it has, but still runs what nobody else can.
             if let Some(routed) = attempts.here(None).await {
                 return routed;
             }
         }
-        attempts.in_vain(candidates.is_some())
+        attempts.in_vain(choices.get(self.wanted.want()).is_some())
+    }
+
+    /// The place of the one to try next.
+    fn next(&self, candidates: &Candidates, tried: &[NodeId], rng: &mut Rng) -> Option<usize> {
+        let preferred = self.preferred(candidates).filter(|_| tried.is_empty());
+        let places = || {
+            let places = tried.iter().filter_map(|id| candidates.place_of(id));
+            places.collect::<Vec<_>>()
+        };
+        preferred.or_else(|| LeastConnections.select(candidates, &places(), rng))
     }
 
     /// The place of the one that holds the session, while it is alive and within reach.

@@ -5,12 +5,14 @@
 
 use crate::agents::Around;
 use crate::answer::{Answer, retry_after, trouble};
+use crate::gate::Gate;
 use crate::here::Here;
 use astromesh_core::http::Body;
 use astromesh_core::settings::Service;
 use hyper::{Request, StatusCode};
 use maia::id::{Label, NodeId};
 use maia::view::Want;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,6 +43,20 @@ pub(crate) trait Wanted: Sync {
         request: Request<Body>,
     ) -> impl Future<Output = Result<Answer, Answer>> + Send;
 
+    /// The way in to where this node runs it.
+    fn gate(&self) -> fn(&Here) -> &Gate;
+
+    /// Whether it is known that it may be run twice for one request.
+    fn may_run_twice(&self, here: &Here) -> bool {
+        let _ = here;
+        false
+    }
+
+    /// A node that ran it says whether it may be run twice.
+    fn learn(&self, here: &Here, may_run_twice: bool) {
+        let _ = (here, may_run_twice);
+    }
+
     /// A complaint of the router, in the form that the client knows.
     fn complaint(&self, status: StatusCode, detail: String) -> Answer {
         trouble(status, detail)
@@ -49,6 +65,13 @@ pub(crate) trait Wanted: Sync {
     /// Nobody can run it now: come back `after` that time.
     fn unavailable(&self, detail: String, after: Duration) -> Answer {
         let mut answer = self.complaint(StatusCode::SERVICE_UNAVAILABLE, detail);
+        retry_after(&mut answer, after);
+        answer
+    }
+
+    /// This node runs as many as it can: come back `after` that time.
+    fn full(&self, detail: String, after: Duration) -> Answer {
+        let mut answer = self.complaint(StatusCode::TOO_MANY_REQUESTS, detail);
         retry_after(&mut answer, after);
         answer
     }
@@ -78,6 +101,29 @@ impl Wanted for Run<'_> {
 
     fn is_here(&self, here: &Here) -> bool {
         here.agents.find(self.0).is_some()
+    }
+
+    fn gate(&self) -> fn(&Here) -> &Gate {
+        |here| &here.agents_gate
+    }
+
+    fn may_run_twice(&self, here: &Here) -> bool {
+        here.agents.is_idempotent(self.0) || here.idempotent.load().contains(self.0)
+    }
+
+    fn learn(&self, here: &Here, may_run_twice: bool) {
+        if here.idempotent.load().contains(self.0) == may_run_twice {
+            return;
+        }
+        here.idempotent.rcu(|known| {
+            let mut known = BTreeSet::clone(known);
+            if may_run_twice {
+                known.insert(self.0.clone());
+            } else {
+                known.remove(self.0);
+            }
+            known
+        });
     }
 
     async fn run(&self, here: &Arc<Here>, request: Request<Body>) -> Result<Answer, Answer> {

@@ -10,12 +10,12 @@ use crate::time::Instant;
 use std::time::Duration;
 
 /// How many answers an average is over, about.
-const MEMORY: f32 = 16.0;
+const MEMORY: f32 = 32.0;
 
 /// With fewer answers nobody is called slow.
 const ENOUGH: u32 = 16;
 
-/// As many times as slow as usual counts a failure.
+/// As many times as slow as usual counts a failure, and at most any answer: one that hung says no more than one.
 const FAILURE: f32 = 10.0;
 
 /// As many times as slow as the median is too slow.
@@ -105,7 +105,7 @@ impl Usual {
         if took < usual + NOTHING.as_secs_f32() {
             ratio.min(1.0)
         } else {
-            ratio
+            ratio.min(FAILURE)
         }
     }
 }

@@ -105,58 +105,72 @@ impl Index {
         self.held[set].fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// One of a set. Each of its words has the same chance, and each bit of a sparse word, so that nobody gains by
-    /// standing behind a gap.
+    /// One of a set. Each has the same chance where it is in few words, or where most of the members are in it; else each
+    /// word has, and each member of a word.
     fn any_of(&self, set: usize, rng: &mut Rng, suits: &impl Fn(usize) -> bool) -> Option<usize> {
-        let tops = &self.tops[set * self.tops_a_set..][..self.tops_a_set];
-        let drawn = rng.draw();
-        let first = self.random_word(tops, drawn);
-        self.any_in_word(set, first?, drawn, suits).or_else(|| {
-            let words = (0..tops.len()).flat_map(|top| {
-                ones(tops[top].load(Ordering::Acquire)).map(move |one| top * WORD_BITS + one)
-            });
-            words
-                .into_iter()
-                .find_map(|word| self.any_in_word(set, word, drawn, suits))
-        })
+        let found = self.one_of(set, rng)?;
+        if suits(found) {
+            return Some(found);
+        }
+        let members = self
+            .filled(set)
+            .flat_map(|word| ones(self.bits(set, word)).map(move |one| word * WORD_BITS + one));
+        members.into_iter().find(|member| suits(*member))
     }
 
-    /// One of the words that are not empty.
-    fn random_word(&self, tops: &[AtomicU64], drawn: u64) -> Option<usize> {
-        let load = |top: &AtomicU64| top.load(Ordering::Acquire);
-        let filled: u32 = tops.iter().map(|top| load(top).count_ones()).sum();
-        if filled == 0 {
-            return None;
-        }
-        let mut left = below(filled, drawn >> 32);
-        for (place, top) in tops.iter().enumerate() {
-            let top = load(top);
-            if left < top.count_ones() {
-                return Some(place * WORD_BITS + nth_one(top, left, drawn));
+    fn one_of(&self, set: usize, rng: &mut Rng) -> Option<usize> {
+        const FEW: usize = 16;
+        let mut counts = [(0, 0); FEW];
+        let (mut words, mut members) = (0, 0);
+        for (word, bits) in self.filled(set).map(|word| (word, self.bits(set, word))) {
+            if words == FEW {
+                return self.one_of_many(set, rng);
             }
-            left -= top.count_ones();
+            counts[words] = (word, bits);
+            words += 1;
+            members += bits.count_ones() as usize;
+        }
+        let mut left = rng.below(members);
+        for (word, bits) in &counts[..words] {
+            let here = bits.count_ones() as usize;
+            if left < here {
+                return Some(word * WORD_BITS + nth_one(*bits, left));
+            }
+            left -= here;
         }
         None
     }
 
-    fn any_in_word(
-        &self,
-        set: usize,
-        word: usize,
-        drawn: u64,
-        suits: &impl Fn(usize) -> bool,
-    ) -> Option<usize> {
-        let bits = self.word(set, word).load(Ordering::Acquire);
-        if bits == 0 {
-            return None;
-        }
-        let number = below(bits.count_ones(), drawn & u64::from(u32::MAX));
-        let chosen = nth_one(bits, number, drawn);
-        let member = |one: usize| word * WORD_BITS + one;
-        if suits(member(chosen)) {
-            return Some(member(chosen));
-        }
-        ones(bits).map(member).find(|member| suits(*member))
+    fn one_of_many(&self, set: usize, rng: &mut Rng) -> Option<usize> {
+        const TRIES: usize = 6;
+        let is_in = |member: &usize| self.bits(set, member / WORD_BITS) & bit(*member) != 0;
+        let members = self.sets.len();
+        let drawn = (0..TRIES).map(|_| rng.below(members)).find(is_in);
+        drawn.or_else(|| {
+            let filled: u32 = self
+                .tops(set)
+                .iter()
+                .map(|top| load(top).count_ones())
+                .sum();
+            let word = self.filled(set).nth(rng.below(filled as usize))?;
+            let bits = self.bits(set, word);
+            let number = rng.below(bits.count_ones() as usize);
+            (bits != 0).then(|| word * WORD_BITS + nth_one(bits, number))
+        })
+    }
+
+    /// The words of a set that are not empty.
+    fn filled(&self, set: usize) -> impl Iterator<Item = usize> {
+        let tops = self.tops(set).iter().enumerate();
+        tops.flat_map(|(place, top)| ones(load(top)).map(move |one| place * WORD_BITS + one))
+    }
+
+    fn bits(&self, set: usize, word: usize) -> u64 {
+        load(self.word(set, word))
+    }
+
+    fn tops(&self, set: usize) -> &[AtomicU64] {
+        &self.tops[set * self.tops_a_set..][..self.tops_a_set]
     }
 
     fn word(&self, set: usize, word: usize) -> &AtomicU64 {
@@ -168,25 +182,25 @@ impl Index {
     }
 }
 
-/// A number below `end`, by 32 random bits.
-fn below(end: u32, drawn: u64) -> u32 {
-    ((drawn * u64::from(end)) >> 32) as u32
-}
-
 fn bit(place: usize) -> u64 {
     1 << (place % WORD_BITS)
 }
 
-/// The place of the one with this number, from 0, in a word that has it. In a dense word one near a random place instead,
-/// which is nearly as fair and does not have to count.
-fn nth_one(word: u64, number: u32, drawn: u64) -> usize {
-    const SPARSE: u32 = 8;
-    if word.count_ones() <= SPARSE {
-        let rest = (0..number).fold(word, |word, _| word & word.wrapping_sub(1));
-        return rest.trailing_zeros() as usize;
+fn load(word: &AtomicU64) -> u64 {
+    word.load(Ordering::Acquire)
+}
+
+/// The place of the one with this number, from 0, in a word that has it: the half that it is in, and the half of that.
+fn nth_one(word: u64, number: usize) -> usize {
+    let (mut place, mut left) = (0, number as u32);
+    for half in [32, 16, 8, 4, 2, 1] {
+        let below = (word >> place) & ((1 << half) - 1);
+        if left >= below.count_ones() {
+            left -= below.count_ones();
+            place += half;
+        }
     }
-    let turn = (drawn >> 16) as u32 % u64::BITS;
-    ((word.rotate_right(turn).trailing_zeros() + turn) % u64::BITS) as usize
+    place
 }
 
 /// The places of the ones in a word.
@@ -259,9 +273,20 @@ mod tests {
             let place = few.iter().position(|member| *member == chosen);
             taken[place.expect("one of the few")] += 1;
         }
-        // Two share a word, and words are drawn first.
-        assert!((4_500..5_500).contains(&taken[0]), "{taken:?}");
-        assert!((9_300..10_700).contains(&taken[3]), "{taken:?}");
+        assert!(
+            taken.iter().all(|count| (7_000..8_000).contains(count)),
+            "{taken:?}"
+        );
+    }
+
+    #[test]
+    fn the_ones_of_a_word_are_numbered_from_below() {
+        let mut rng = Rng::from_seed(4);
+        for word in [1, u64::MAX, 1 << 63, rng.draw(), rng.draw() & rng.draw()] {
+            let places: Vec<usize> = ones(word).collect();
+            let numbered = (0..places.len()).map(|number| nth_one(word, number));
+            assert_eq!(numbered.collect::<Vec<_>>(), places, "{word:x}");
+        }
     }
 
     #[test]
