@@ -399,6 +399,16 @@ pub struct Model {
 }
 
 impl ModelList {
+    /// Whether `model` is there, listed or not.
+    pub fn has(&self, model: &str) -> bool {
+        let is_listed = || {
+            self.data
+                .binary_search_by(|held| held.id.as_str().cmp(model))
+                .is_ok()
+        };
+        self.prefixes.iter().any(|prefix| model.starts_with(prefix)) || is_listed()
+    }
+
     /// The list of these models: of two with one id the first.
     pub fn of(mut data: Vec<Model>) -> Self {
         data.sort_by(|a, b| a.id.cmp(&b.id));

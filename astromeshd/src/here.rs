@@ -4,6 +4,7 @@ use crate::advertise::Advertised;
 use crate::agents::Agents;
 use crate::answer::{Answer, header_text};
 use crate::bodies::Bodies;
+use crate::catalog::Catalog;
 use crate::events::Events;
 use crate::gate::Gate;
 use crate::providers::Providers;
@@ -51,6 +52,10 @@ pub(crate) struct Here {
     pub(crate) agents: Agents,
     /// Whose models it serves.
     pub(crate) providers: Providers,
+    /// Which models the others serve.
+    pub(crate) catalog: Catalog,
+    /// The service of those who serve models, as members list it.
+    pub(crate) inference: Label,
     /// The mesh, unless it is off.
     pub(crate) mesh: Option<Mesh>,
     /// What it has in flight, to itself and to others.
@@ -153,6 +158,8 @@ impl Here {
             started: Instant::now(),
             agents: parts.agents,
             providers: Providers::new(&parts.settings),
+            catalog: Catalog::default(),
+            inference: Service::Inference.label(),
             chat: parts.chat,
             mesh: parts.mesh,
             running,

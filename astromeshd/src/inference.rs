@@ -9,6 +9,7 @@ mod list;
 
 use crate::answer::{Answer, header_text, not_found, wrong_method};
 use crate::bodies::Longest;
+use crate::catalog::Holders;
 use crate::gate::Gate;
 use crate::here::{Here, Visitor};
 use crate::providers::{self, Ask, Dialect};
@@ -21,6 +22,7 @@ use hyper::body::Incoming;
 use hyper::header::{CONTENT_LENGTH, HeaderName};
 use hyper::{Method, Request, StatusCode, Uri};
 use maia::id::Label;
+use maia::selector::candidates::Candidate;
 use maia::view::Want;
 use std::sync::Arc;
 
@@ -113,17 +115,43 @@ async fn infer(
     // What goes on is as long as what was read, however that had come.
     head.headers.remove(CONTENT_LENGTH);
     let request = Request::from_parts(head, full(ask.body.clone()));
+    let is_asked_around = !origin.is_node() || goes_on(here, origin.hops());
+    let holders = match &here.mesh {
+        Some(mesh) if is_asked_around => list::holders(here, mesh, &ask.model).await,
+        _ => Holders::default(),
+    };
     let model = Model {
-        service: Service::Inference.label(),
+        service: here.inference.clone(),
         ask,
+        holders,
     };
     router::run(here, visitor, origin, &model, request).await
+}
+
+/// Whether a node that was sent a request for a model may pass it on once more: one that serves none itself, and has been
+/// asked by one that did not know better, or lists it as its only way to models.
+fn goes_on(here: &Here, hops: u32) -> bool {
+    const MOST_HOPS: u32 = 1;
+    hops <= MOST_HOPS && !here.offers(Service::Inference)
 }
 
 /// A request for a model, as the router sees it.
 struct Model {
     service: Label,
     ask: Ask,
+    holders: Holders,
+}
+
+impl Model {
+    /// How likely a member is to have it: the place of the round in which it is asked, and `None` for never.
+    fn round_of(&self, member: &Candidate) -> Option<u32> {
+        match &member.id {
+            _ if member.is_me => Some(0),
+            id if self.holders.has.contains(id) => Some(0),
+            id if self.holders.lacks.contains(id) => None,
+            _ => Some(1),
+        }
+    }
 }
 
 impl Wanted for Model {
@@ -155,6 +183,21 @@ impl Wanted for Model {
             answer.headers_mut().insert(name, node);
             answer
         })
+    }
+
+    fn passed_over(&self, candidates: &[Candidate], round: u32) -> Option<Vec<usize>> {
+        let places = candidates.iter().enumerate();
+        let others = places.filter(|(_, member)| self.round_of(member) != Some(round));
+        (round <= 1).then(|| others.map(|(place, _)| place).collect())
+    }
+
+    fn goes_on(&self, here: &Here, hops: u32) -> bool {
+        goes_on(here, hops)
+    }
+
+    fn kept_bytes(&self) -> usize {
+        // It is in memory as it is.
+        usize::MAX
     }
 
     fn complaint(&self, status: StatusCode, detail: String) -> Answer {

@@ -13,6 +13,7 @@ mod advertise;
 mod agents;
 mod answer;
 mod bodies;
+mod catalog;
 mod daemon;
 mod events;
 mod follow;

@@ -95,7 +95,8 @@ impl Origin {
         matches!(self, Self::Node { .. })
     }
 
-    fn hops(self) -> u32 {
+    /// How often it has been passed on.
+    pub(crate) fn hops(self) -> u32 {
         match self {
             Self::Client => 0,
             Self::Node { hops } | Self::Here { hops } => hops,
@@ -153,7 +154,9 @@ impl<W: Wanted> Job<'_, W> {
             return Routed::refused(answer, "unavailable");
         }
         match &self.here.mesh {
-            _ if origin.is_node() => self.only_here(request).await,
+            _ if origin.is_node() && !self.wanted.goes_on(self.here, origin.hops()) => {
+                self.only_here(request).await
+            }
             Some(mesh) => self.through_mesh(mesh, request).await,
             None => self.through_peers(request).await,
         }

@@ -43,7 +43,7 @@ impl<'a, W: Wanted> Attempts<'a, W> {
                 || request.headers().contains_key(IDEMPOTENCY_KEY)
                 || job.wanted.may_run_twice(job.here),
             unknown: None,
-            request: Repeatable::new(request),
+            request: Repeatable::new(request, job.wanted.kept_bytes()),
             made: 0,
             troubles: Vec::new(),
             passed_on: None,

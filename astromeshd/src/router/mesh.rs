@@ -8,7 +8,7 @@ use astromesh_core::http::Body;
 use hyper::Request;
 use maia::id::NodeId;
 use maia::rng::Rng;
-use maia::selector::candidates::{Candidates, Standing};
+use maia::selector::candidates::{Candidate, Candidates, Standing};
 use maia::selector::{LeastConnections, Selector};
 
 impl<W: Wanted> Job<'_, W> {
@@ -40,17 +40,27 @@ impl<W: Wanted> Job<'_, W> {
                 return routed;
             }
         }
-        attempts.in_vain(choices.get(self.wanted.want()).is_some())
+        let is_known = choices.get(self.wanted.want()).is_some_and(|candidates| {
+            let members = candidates.members();
+            self.passed_over(members).any(|over| over.len() < members.len())
+        });
+        attempts.in_vain(is_known)
     }
 
     /// The place of the one to try next.
     fn next(&self, candidates: &Candidates, tried: &[NodeId], rng: &mut Rng) -> Option<usize> {
         let preferred = self.preferred(candidates).filter(|_| tried.is_empty());
-        let places = || {
-            let places = tried.iter().filter_map(|id| candidates.place_of(id));
-            places.collect::<Vec<_>>()
+        let places = || tried.iter().filter_map(|id| candidates.place_of(id));
+        let select = |mut over: Vec<usize>| {
+            over.extend(places());
+            LeastConnections.select(candidates, &over, rng)
         };
-        preferred.or_else(|| LeastConnections.select(candidates, &places(), rng))
+        preferred.or_else(|| self.passed_over(candidates.members()).find_map(select))
+    }
+
+    /// The places of those who are not asked, round by round.
+    fn passed_over<'a>(&'a self, members: &'a [Candidate]) -> impl Iterator<Item = Vec<usize>> {
+        (0..).map_while(|round| self.wanted.passed_over(members, round))
     }
 
     /// The place of the one that holds the session, while it is alive and within reach.

@@ -9,9 +9,6 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-/// The longest body that is kept to be sent again.
-const KEPT_BYTES: usize = 1_024 * 1_024;
-
 /// A request for as many attempts as it takes.
 pub(super) struct Repeatable {
     head: Parts,
@@ -19,9 +16,10 @@ pub(super) struct Repeatable {
 }
 
 impl Repeatable {
-    pub(super) fn new(request: Request<Body>) -> Self {
+    /// One whose body is kept as far as it is no longer than `most_bytes`.
+    pub(super) fn new(request: Request<Body>, most_bytes: usize) -> Self {
         let (head, body) = request.into_parts();
-        let body = Replay::new(body);
+        let body = Replay::new(body, most_bytes);
         Self { head, body }
     }
 
@@ -37,6 +35,7 @@ struct Replay(Arc<Mutex<Kept>>);
 
 struct Kept {
     body: Body,
+    most_bytes: usize,
     frames: Vec<Bytes>,
     kept_bytes: usize,
     ended: bool,
@@ -54,9 +53,10 @@ struct Reading {
 }
 
 impl Replay {
-    fn new(body: Body) -> Self {
+    fn new(body: Body, most_bytes: usize) -> Self {
         Self(Arc::new(Mutex::new(Kept {
             body,
+            most_bytes,
             frames: Vec::new(),
             kept_bytes: 0,
             ended: false,
@@ -137,7 +137,7 @@ impl hyper::body::Body for Reading {
 impl Kept {
     fn keep(&mut self, data: Bytes) {
         self.kept_bytes += data.len();
-        if self.overflowed || self.kept_bytes > KEPT_BYTES {
+        if self.overflowed || self.kept_bytes > self.most_bytes {
             self.overflowed = true;
             self.frames.clear();
         } else {
@@ -149,6 +149,8 @@ impl Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const KEPT_BYTES: usize = 1_024;
     use astromesh_core::http::full;
     use http_body_util::BodyExt;
 
@@ -158,14 +160,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_can_be_sent_again_from_its_beginning() {
-        let replay = Replay::new(full("hello"));
+        let replay = Replay::new(full("hello"), KEPT_BYTES);
         assert_eq!(whole(replay.begin().expect("first")).await, "hello");
         assert_eq!(whole(replay.begin().expect("second")).await, "hello");
     }
 
     #[tokio::test]
     async fn an_attempt_that_was_given_up_reads_no_more() {
-        let replay = Replay::new(full("hello"));
+        let replay = Replay::new(full("hello"), KEPT_BYTES);
         let mut first = replay.begin().expect("first");
         let second = replay.begin().expect("second");
         assert!(first.frame().await.expect("a frame").is_err());
@@ -174,7 +176,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_too_long_to_keep_passes_once() {
-        let replay = Replay::new(full(vec![b'x'; KEPT_BYTES + 1]));
+        let replay = Replay::new(full(vec![b'x'; KEPT_BYTES + 1]), KEPT_BYTES);
         assert_eq!(
             whole(replay.begin().expect("first")).await.len(),
             KEPT_BYTES + 1

@@ -11,6 +11,7 @@ use astromesh_core::http::Body;
 use astromesh_core::settings::Service;
 use hyper::{Request, StatusCode};
 use maia::id::{Label, NodeId};
+use maia::selector::candidates::Candidate;
 use maia::view::Want;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -30,6 +31,24 @@ pub(crate) trait Wanted: Sync {
     /// The member that takes it before all others while it is alive: the one that holds its session.
     fn prefers(&self) -> Option<&NodeId> {
         None
+    }
+
+    /// The places of those who are not asked in a round, counted from 0: each round is tried to its end before the next.
+    /// `None` where there is no such round. Most things are had by all who say so, and there is one round for all.
+    fn passed_over(&self, candidates: &[Candidate], round: u32) -> Option<Vec<usize>> {
+        let _ = candidates;
+        (round == 0).then(Vec::new)
+    }
+
+    /// Whether this node may pass on what another, which had it passed on so often, passed to it.
+    fn goes_on(&self, here: &Here, hops: u32) -> bool {
+        let _ = (here, hops);
+        false
+    }
+
+    /// How much of a body is kept to be sent again.
+    fn kept_bytes(&self) -> usize {
+        1_024 * 1_024
     }
 
     /// Whether this node can try.
