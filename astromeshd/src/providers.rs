@@ -97,22 +97,15 @@ impl Providers {
         let asked: Vec<_> = self.asked(ask).cloned().collect();
         let has = |remote: &Arc<Remote>| remote.having(&ask.model) == Having::Has;
         if asked.iter().any(has) {
-            // The rest can be found out meanwhile.
-            let client = self.client.clone();
-            let stale: Vec<_> = asked
-                .iter()
-                .filter(|one| one.should_be_asked(false))
-                .cloned()
-                .collect();
-            if !stale.is_empty() {
-                drop(tokio::spawn(async move { refresh(stale, &client).await }));
+            if asked.iter().any(|remote| remote.should_be_asked(false)) {
+                // What may have changed can be found out meanwhile.
+                let (all, client) = (asked.clone(), self.client.clone());
+                drop(tokio::spawn(async move {
+                    refresh(all, &client, false).await;
+                }));
             }
         } else if !self.is_echo(ask) {
-            let unsure = asked
-                .iter()
-                .filter(|one| one.should_be_asked(true))
-                .cloned();
-            refresh(unsure.collect(), &self.client).await;
+            refresh(asked.clone(), &self.client, true).await;
         }
         let (mut able, mut troubles) = (Vec::new(), Vec::new());
         for remote in asked {
@@ -158,14 +151,9 @@ impl Providers {
         translated.map_err(|why| Wrong::new("", why))
     }
 
-    /// The models of this node.
+    /// The models of this node: whoever asks wants to see those that came a moment ago.
     pub(crate) async fn models(&self) -> ModelList {
-        let stale = self
-            .remotes
-            .iter()
-            .filter(|one| one.should_be_asked(false))
-            .cloned();
-        refresh(stale.collect(), &self.client).await;
+        refresh(self.remotes.clone(), &self.client, true).await;
         let (mut data, mut incomplete, mut prefixes) = (Vec::new(), false, BTreeSet::new());
         for remote in &self.remotes {
             let (models, has_more) = remote.models();
@@ -204,12 +192,12 @@ fn by(provider: &str, mut answer: Answer) -> Answer {
     answer
 }
 
-/// Asks all of them at once what they have.
-async fn refresh(remotes: Vec<Arc<Remote>>, client: &Client) {
+/// Asks at once all those of them what they have of whom that is not known well enough.
+async fn refresh(remotes: Vec<Arc<Remote>>, client: &Client, in_need: bool) {
     let mut asked = JoinSet::new();
     for remote in remotes {
         let client = client.clone();
-        asked.spawn(async move { remote.refresh(&client).await });
+        asked.spawn(async move { remote.refresh(&client, in_need).await });
     }
     asked.join_all().await;
 }

@@ -393,6 +393,22 @@ async fn a_model_is_asked_of_nobody_who_has_not_got_it() {
 }
 
 #[tokio::test]
+async fn many_first_requests_at_once_ask_for_the_list_once_and_none_goes_without() {
+    let mock = Mock::with(&["m"]).await;
+    let list = answer(200, r#"{"data":[{"id":"m"}]}"#);
+    mock.lists_as(vec![Step::Wait(Duration::from_millis(300)), list]);
+    mock.does(vec![answer(200, COMPLETION)]);
+    let node = std::sync::Arc::new(node(&[openai("near", &mock)], &[KEY]).await);
+    let mut asking = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let node = std::sync::Arc::clone(&node);
+        asking.spawn(async move { post(&node, CHAT, &hello("m")).await.status.as_u16() });
+    }
+    assert_eq!(asking.join_all().await, [200; 20]);
+    assert_eq!(mock.listed(), 1);
+}
+
+#[tokio::test]
 async fn a_provider_that_lists_nothing_is_tried_and_one_that_is_down_is_not_a_missing_model() {
     let unheard = Mock::with(&[]).await;
     unheard.lists_as(vec![answer(404, "")]);

@@ -83,14 +83,10 @@ impl Listing {
         self.is_older_than(AGAIN, now)
     }
 
-    /// Takes note that it is being asked, so that nobody else does.
-    pub(super) fn begin(&self, now: Instant) {
-        self.known().asked = Some(now);
-    }
-
-    /// Takes note of what it said.
-    pub(super) fn note(&self, said: Result<Vec<Model>, NoList>) {
+    /// Takes note of what it said at `now`.
+    pub(super) fn note(&self, said: Result<Vec<Model>, NoList>, now: Instant) {
         let mut known = self.known();
+        known.asked = Some(now);
         match said {
             Ok(models) => (known.models, known.trouble) = (Some(Arc::new(models)), None),
             Err(trouble) => known.trouble = Some(trouble),
@@ -184,19 +180,19 @@ mod tests {
 
     #[test]
     fn what_was_known_stays_known_while_a_provider_is_down() {
-        let listing = Listing::default();
+        let (listing, now) = (Listing::default(), Instant::now());
         assert!(matches!(listing.having("a"), Having::Unknown(_)));
-        listing.note(Err(NoList::Down("refused".into())));
+        listing.note(Err(NoList::Down("refused".into())), now);
         assert_eq!(listing.having("a"), Having::Unknown("refused".into()));
-        listing.note(Ok(vec![named("a", None, "p", None)]));
+        listing.note(Ok(vec![named("a", None, "p", None)]), now);
         assert_eq!(
             (listing.having("a"), listing.having("b")),
             (Having::Has, Having::Lacks)
         );
-        listing.note(Err(NoList::Down("refused".into())));
+        listing.note(Err(NoList::Down("refused".into())), now);
         assert_eq!(listing.having("a"), Having::Has);
         let unheard = Listing::default();
-        unheard.note(Err(NoList::Unheard));
+        unheard.note(Err(NoList::Unheard), now);
         assert_eq!(unheard.having("a"), Having::Perhaps);
     }
 
@@ -204,12 +200,11 @@ mod tests {
     fn a_provider_is_asked_anew_in_good_time() {
         let (listing, now) = (Listing::default(), Instant::now());
         assert!(listing.is_stale(now) && listing.may_be_asked(now));
-        listing.begin(now);
-        listing.note(Ok(Vec::new()));
+        listing.note(Ok(Vec::new()), now);
         let later = |seconds| now + Duration::from_secs(seconds);
         assert!(!listing.may_be_asked(later(1)) && listing.may_be_asked(later(3)));
         assert!(!listing.is_stale(later(59)) && listing.is_stale(later(61)));
-        listing.note(Err(NoList::Down("refused".into())));
+        listing.note(Err(NoList::Down("refused".into())), now);
         assert!(listing.is_stale(later(3)));
     }
 }

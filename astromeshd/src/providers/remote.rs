@@ -40,6 +40,8 @@ const REST: Duration = Duration::from_secs(5);
 pub(super) struct Remote {
     settings: settings::Provider,
     listing: Listing,
+    /// Held by the one who asks it what it has.
+    turn: tokio::sync::Mutex<()>,
     failed: Mutex<Option<(Instant, String)>>,
     counts: Arc<Tally>,
 }
@@ -59,6 +61,7 @@ impl Remote {
         Self {
             settings,
             listing: Listing::default(),
+            turn: tokio::sync::Mutex::default(),
             failed: Mutex::default(),
             counts: Arc::default(),
         }
@@ -132,9 +135,17 @@ impl Remote {
             && (self.listing.is_stale(now) || in_need && self.listing.may_be_asked(now))
     }
 
-    /// Asks it what it has.
-    pub(super) async fn refresh(&self, client: &Client) {
-        self.listing.begin(Instant::now());
+    /// Asks it what it has, where [that is due](Self::should_be_asked). One asks at a time: whoever is in need waits, and
+    /// nobody else does.
+    pub(super) async fn refresh(&self, client: &Client, in_need: bool) {
+        let _turn = match self.turn.try_lock() {
+            Ok(turn) => turn,
+            Err(_) if in_need => self.turn.lock().await,
+            Err(_) => return,
+        };
+        if !self.should_be_asked(in_need) {
+            return;
+        }
         let said = timeout(LIST_PATIENCE, self.list(client)).await;
         let said = said.unwrap_or_else(|_| {
             let why = format!("did not say within {LIST_PATIENCE:?} what it has");
@@ -143,7 +154,7 @@ impl Remote {
         if let Err(NoList::Down(why)) = &said {
             log::debug!("provider {} {why}", self.name());
         }
-        self.listing.note(said);
+        self.listing.note(said, Instant::now());
     }
 
     async fn list(&self, client: &Client) -> Result<Vec<Model>, NoList> {

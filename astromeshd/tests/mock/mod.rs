@@ -50,6 +50,7 @@ struct Shared {
     script: Mutex<Vec<Step>>,
     came: Mutex<Vec<Came>>,
     closed: AtomicUsize,
+    listed: AtomicUsize,
 }
 
 /// The provider. It ends with the test.
@@ -123,11 +124,17 @@ impl Mock {
         self.shared.closed.load(Ordering::SeqCst)
     }
 
+    /// How often it was asked for its list.
+    pub(crate) fn listed(&self) -> usize {
+        self.shared.listed.load(Ordering::SeqCst)
+    }
+
     async fn serve(self, mut stream: TcpStream) {
         let mut buffer = Vec::new();
         while let Some(came) = read(&mut stream, &mut buffer).await {
             let is_list = came.path.split('?').next().unwrap().ends_with("/models");
             let steps = if is_list {
+                self.shared.listed.fetch_add(1, Ordering::SeqCst);
                 self.shared.list.lock().unwrap().clone()
             } else {
                 self.shared.came.lock().unwrap().push(came);
