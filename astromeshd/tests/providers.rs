@@ -217,7 +217,7 @@ async fn a_client_of_anthropics_is_answered_by_openai() {
         delta(json!({"tool_calls": [{"index": 0, "id": "c1", "function": {"name": "f", "arguments": ""}}]}), None),
         delta(json!({"tool_calls": [{"index": 0, "function": {"arguments": "{\"a\":1}"}}]}), None),
         delta(json!({"tool_calls": [{"index": 1, "id": "c2", "function": {"name": "g", "arguments": "{}"}}]}), None),
-        delta(json!({}), Some("tool_calls")),
+        delta(json!({}), Some("stop")),
         json!({"id": "c", "model": "m", "choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 7}}),
     ]));
     let answer = post(&node, MESSAGES, &streamed("m")).await;

@@ -89,8 +89,12 @@ fn finish_reason(stop_reason: &str) -> &'static str {
     known.map_or("stop", |(ours, _)| ours)
 }
 
-/// OpenAI's word for why a model stopped, in Anthropic's.
-fn stop_reason(finish_reason: &str) -> &'static str {
+/// OpenAI's word for why a model stopped, in Anthropic's. Some servers say `stop` where the model waits for a tool, and
+/// clients of Anthropic go by the reason alone.
+fn stop_reason(finish_reason: &str, has_calls: bool) -> &'static str {
+    if has_calls && matches!(finish_reason, "stop" | "") {
+        return "tool_use";
+    }
     let known = REASONS.iter().find(|(theirs, _)| *theirs == finish_reason);
     known.map_or("end_turn", |(_, ours)| ours)
 }

@@ -70,6 +70,8 @@ pub(crate) fn to_anthropic(mut said: Object) -> Result<Object, Wrong> {
         .ok_or_else(|| Wrong::new("choices", "expected one, found none"))?;
     let within = |wrong: Wrong| wrong.within("choices[0]");
     let mut message: Object = choice.need("message").map_err(within)?;
+    let has_calls = message.look_at::<Vec<Object>>("tool_calls");
+    let has_calls = has_calls.is_ok_and(|calls| calls.is_some_and(|calls| !calls.is_empty()));
     let content = content(&mut message).map_err(|wrong| within(wrong.within("message")))?;
     let reason: Option<String> = choice.take("finish_reason").map_err(within)?;
     let usage: Object = said.take("usage")?.unwrap_or_default();
@@ -79,7 +81,10 @@ pub(crate) fn to_anthropic(mut said: Object) -> Result<Object, Wrong> {
         .with("role", "assistant")
         .with("model", &said.need::<String>("model")?)
         .with("content", &content)
-        .with("stop_reason", stop_reason(&reason.unwrap_or_default()))
+        .with(
+            "stop_reason",
+            stop_reason(&reason.unwrap_or_default(), has_calls),
+        )
         .with("stop_sequence", &Value::Null)
         .with("usage", &Used::by_openai(usage)?.for_anthropic()))
 }
@@ -241,6 +246,21 @@ mod tests {
                 "stop_reason": "tool_use", "stop_sequence": null,
                 "usage": {"input_tokens": 6, "output_tokens": 7, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 4},
             })
+        );
+    }
+
+    #[test]
+    fn whoever_called_a_tool_waits_for_it_whatever_the_server_says() {
+        let answered = |calls: &str| {
+            let text = format!(
+                r#"{{"id":"c","model":"m","choices":[{{"finish_reason":"stop","message":{{"content":"a","tool_calls":{calls}}}}}]}}"#
+            );
+            value(&to_anthropic(read(&text)).expect("translated"))["stop_reason"].clone()
+        };
+        let call = r#"[{"id":"c1","function":{"name":"f","arguments":"{}"}}]"#;
+        assert_eq!(
+            (answered(call), answered("[]")),
+            ("tool_use".into(), "end_turn".into())
         );
     }
 

@@ -171,7 +171,7 @@ impl Translator for ForAnthropic {
             return Err(Wrong::new("", "ended its stream before the message did"));
         };
         self.leave(out);
-        let delta = json!({"stop_reason": stop_reason(&reason), "stop_sequence": null});
+        let delta = json!({"stop_reason": stop_reason(&reason, !self.calls.is_empty()), "stop_sequence": null});
         let usage = self.used.for_anthropic();
         out.push_back(event(
             "message_delta",
