@@ -11,9 +11,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
 
 /// What it does for a request, in order; then it reads the next one.
 #[derive(Clone, Debug)]
@@ -64,13 +65,7 @@ pub(crate) struct Mock {
 impl Mock {
     /// One that lists these models.
     pub(crate) async fn with(models: &[&str]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mock = Self {
-            address: listener.local_addr().unwrap(),
-            shared: Arc::default(),
-            signal: Arc::new(Semaphore::new(0)),
-        };
-        mock.lists(models);
+        let (mock, listener) = Self::bound(models).await;
         let serving = mock.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -78,6 +73,34 @@ impl Mock {
             }
         });
         mock
+    }
+
+    /// The same over TLS.
+    pub(crate) async fn with_tls(models: &[&str], tls: TlsAcceptor) -> Self {
+        let (mock, listener) = Self::bound(models).await;
+        let serving = mock.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (serving, tls) = (serving.clone(), tls.clone());
+                tokio::spawn(async move {
+                    if let Ok(stream) = tls.accept(stream).await {
+                        serving.serve(stream).await;
+                    }
+                });
+            }
+        });
+        mock
+    }
+
+    async fn bound(models: &[&str]) -> (Self, TcpListener) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mock = Self {
+            address: listener.local_addr().unwrap(),
+            shared: Arc::default(),
+            signal: Arc::new(Semaphore::new(0)),
+        };
+        mock.lists(models);
+        (mock, listener)
     }
 
     /// From now on it lists these.
@@ -129,7 +152,7 @@ impl Mock {
         self.shared.listed.load(Ordering::SeqCst)
     }
 
-    async fn serve(self, mut stream: TcpStream) {
+    async fn serve(self, mut stream: impl AsyncRead + AsyncWrite + Unpin) {
         let mut buffer = Vec::new();
         while let Some(came) = read(&mut stream, &mut buffer).await {
             let is_list = came.path.split('?').next().unwrap().ends_with("/models");
@@ -157,7 +180,7 @@ impl Mock {
     }
 }
 
-async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Came> {
+async fn read(stream: &mut (impl AsyncRead + Unpin), buffer: &mut Vec<u8>) -> Option<Came> {
     loop {
         if let Some((came, end)) = parsed(buffer) {
             buffer.drain(..end);
