@@ -42,7 +42,8 @@ impl<W: Wanted> Job<'_, W> {
         }
         let is_known = choices.get(self.wanted.want()).is_some_and(|candidates| {
             let members = candidates.members();
-            self.passed_over(members).any(|over| over.len() < members.len())
+            self.passed_over(members)
+                .any(|over| over.len() < members.len())
         });
         attempts.in_vain(is_known)
     }
