@@ -97,8 +97,17 @@ fn report(settings: &Settings) -> Result<(), Failure> {
     } else {
         found.agents.join(", ")
     };
+    let providers: Vec<&str> = settings
+        .providers
+        .iter()
+        .map(|provider| provider.name.as_str())
+        .collect();
+    let models = match providers.as_slice() {
+        [] => String::new(),
+        some => format!("; models of: {}", some.join(", ")),
+    };
     let text = format!(
-        "{} is valid: node {}, role {}, on {}:{}; {mesh}; agents: {agents}",
+        "{} is valid: node {}, role {}, on {}:{}; {mesh}; agents: {agents}{models}",
         settings.origin, settings.node_name, settings.role, settings.api.host, settings.api.port
     );
     say(&text);

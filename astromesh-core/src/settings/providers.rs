@@ -95,6 +95,10 @@ impl Leaf for BaseUrl {
     fn read(scalar: Scalar<'_>) -> Result<Self, String> {
         let uri = uri(scalar, &["http", "https"])
             .map_err(|found| format!("expected an http or https URL, found {found}"))?;
+        const LONGEST: usize = 1_024;
+        if uri.to_string().len() > LONGEST {
+            return Err(format!("expected a URL of at most {LONGEST} bytes"));
+        }
         if uri.query().is_some() {
             return Err(format!(
                 "expected a URL without a query, found {}",

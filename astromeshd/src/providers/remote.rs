@@ -212,12 +212,23 @@ impl Remote {
             Said::Failed(_) => "failed",
         };
         self.counts.count(outcome);
-        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        *failed = match &said {
+        self.note(&said);
+        said
+    }
+
+    /// Takes note of whether it failed. The log hears when that changes.
+    fn note(&self, said: &Said) {
+        let now = match said {
             Said::Failed(why) => Some((Instant::now(), why.clone())),
             _ => None,
         };
-        said
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        match (&*failed, &now) {
+            (None, Some((_, why))) => log::warn!("provider {} {why}", self.name()),
+            (Some(_), None) => log::info!("provider {} answers again", self.name()),
+            _ => {}
+        }
+        *failed = now;
     }
 
     fn request(&self, ask: &Ask, headers: &HeaderMap) -> Result<Request<Body>, Wrong> {
@@ -290,7 +301,6 @@ impl Remote {
             404 => Said::Lacks,
             401 | 403 | 408 => {
                 let why = self.held_against_us(status, "");
-                log::warn!("provider {} {why}", self.name());
                 Said::Failed(why)
             }
             400..=499 => self.refusal(answer).await,
@@ -298,7 +308,6 @@ impl Remote {
                 let body = self.short(answer.into_body()).await;
                 let words = body.map(|body| excerpt(&body)).unwrap_or_default();
                 let why = self.held_against_us(status, &words);
-                log::warn!("provider {} {why}", self.name());
                 Said::Failed(why)
             }
         }
