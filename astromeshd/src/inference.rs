@@ -14,7 +14,7 @@ use crate::gate::Gate;
 use crate::here::{Here, Visitor};
 use crate::providers::{self, Ask, Dialect};
 use crate::router::{self, Origin, Wanted};
-use astromesh_core::api::INFERENCE_NODE_HEADER;
+use astromesh_core::api::{INFERENCE_NODE_HEADER, NODE_HEADER};
 use astromesh_core::http::{Body, full};
 use astromesh_core::settings::Service;
 use http_body_util::BodyExt;
@@ -101,15 +101,14 @@ async fn infer(
         // A model may take minutes: what it was asked is not counted among what is being read.
         Ok(whole) => whole.into_bytes(),
         Err(refusal) => {
-            here.tally.count("refused");
-            return refusal.told_by(|status, detail| dialect.trouble(status, None, detail));
+            let told = refusal.told_by(|status, detail| dialect.trouble(status, None, detail));
+            return refused(here, told);
         }
     };
     let ask = match Ask::read(dialect, &head.headers, bytes) {
         Ok(ask) => ask,
         Err(wrong) => {
-            here.tally.count("refused");
-            return dialect.bad_request(&wrong.field, &wrong.to_string());
+            return refused(here, dialect.bad_request(&wrong.field, &wrong.to_string()));
         }
     };
     // What goes on is as long as what was read, however that had come.
@@ -126,6 +125,14 @@ async fn infer(
         holders,
     };
     router::run(here, visitor, origin, &model, request).await
+}
+
+/// A refusal of what never came to the router: counted, and by whom it says as all answers do.
+fn refused(here: &Here, mut refusal: Answer) -> Answer {
+    here.tally.count("refused");
+    let name = header_text(here.name());
+    refusal.headers_mut().insert(NODE_HEADER, name);
+    refusal
 }
 
 /// Whether a node that was sent a request for a model may pass it on once more: one that serves none itself, and has been

@@ -150,6 +150,7 @@ async fn what_is_wrong_is_told_as_each_dialect_tells_it() {
     ] {
         let answer = post(&node, path, body).await;
         let told = said(&answer);
+        assert_eq!(answer.headers["x-astromesh-node"], "solo", "{body}");
         let message = told["error"]["message"].as_str().unwrap();
         assert_eq!(
             (answer.status.as_u16(), message.starts_with(named)),
