@@ -115,6 +115,30 @@ pub struct NodeStatus {
     pub services: Vec<String>,
     /// Agents it runs.
     pub agents: Vec<String>,
+    /// Agents that it has and does not offer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub withheld: Vec<Withheld>,
+    /// What it keeps of conversations.
+    #[serde(default)]
+    pub sessions: SessionStatus,
+}
+
+/// An agent that a node has and does not offer.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Withheld {
+    /// Its name.
+    pub name: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// The histories that a node keeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct SessionStatus {
+    /// How many.
+    pub kept: usize,
+    /// What they take.
+    pub bytes: usize,
 }
 
 /// The answering node's requests.
@@ -126,7 +150,8 @@ pub struct RequestStatus {
     pub forwarded: u32,
     /// Answered, by what came of them: `local`, `forwarded`, `unavailable`, …
     pub total: BTreeMap<String, u64>,
-    /// Turned away at a bound, by the name that the bound has under `spec.limits`.
+    /// Turned away at a bound, by the name that the bound has under `spec.limits`; `agent_files` that cannot be used; and
+    /// messages to channels with wrong `signatures`.
     #[serde(default)]
     pub turned_away: BTreeMap<String, u64>,
 }
@@ -288,6 +313,9 @@ pub struct PeerStatus {
 pub struct AgentList {
     /// In order of name.
     pub agents: Vec<AgentStatus>,
+    /// Agents that the answering node has and does not offer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub withheld: Vec<Withheld>,
 }
 
 /// `GET /v1/agents/{name}`, and one of the list.
@@ -327,6 +355,26 @@ pub struct RunRequest {
     /// Whether the answer is wanted as server-sent events.
     #[serde(default)]
     pub stream: bool,
+}
+
+/// `POST /v1/channels/{name}` where the answer goes to a callback.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Accepted {
+    /// Names the message in what the callback is sent.
+    pub message_id: String,
+}
+
+/// What a channel's callback is sent.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct ChannelAnswer {
+    /// The channel.
+    pub channel: String,
+    /// As in [`Accepted`]. What comes twice has one id.
+    pub message_id: String,
+    /// What came of it: 200, or the status of the refusal.
+    pub status: u16,
+    /// What the agent answered; or why it did not, as [`Trouble`].
+    pub body: serde_json::Value,
 }
 
 /// What an agent answered.

@@ -4,6 +4,7 @@
 //! read YAML through `yaml`, take single values apart in `leaf`, and complain with one `ConfigError`.
 
 pub mod agent;
+pub mod allow;
 pub mod error;
 pub mod settings;
 

@@ -14,12 +14,15 @@
 //! # Ok::<(), astromesh_core::error::ConfigError>(())
 //! ```
 
+mod channels;
 mod check;
 mod profile;
 mod providers;
 mod raw;
+mod secrets;
 mod source;
 
+pub use channels::{Callback, Channel, Channels, Signed};
 pub use providers::{Provider, ProviderKind};
 pub use raw::LogFormat;
 pub use source::{Environment, Flags, Origin};
@@ -32,7 +35,6 @@ use maia::address::{Host, Url};
 use maia::config::Config;
 use maia::id::{Label, Name};
 use raw::{Document, Merged};
-use serde_json::{Map, Value};
 use source::{Layers, Source};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -63,7 +65,7 @@ pub struct Settings {
     pub providers: Vec<Provider>,
     /// What holds for agents that say nothing else.
     pub defaults: Defaults,
-    /// The settings of the channels.
+    /// The channels. None without the service `channels`.
     pub channels: Channels,
     /// What one who calls can make this node spend.
     pub limits: HttpLimits,
@@ -71,7 +73,8 @@ pub struct Settings {
     pub mesh: Option<Mesh>,
     /// The log.
     pub log: Log,
-    /// The folder of the agent files: `agents` beside the configuration file, if there is one.
+    /// The folder of the agent files: `agents` beside the configuration file, whether it is there or not; none without a
+    /// file.
     pub agents_dir: Option<PathBuf>,
 }
 
@@ -194,28 +197,6 @@ pub struct Defaults {
     pub echo: bool,
 }
 
-/// The settings of the channels, by name, as they were written. They may hold secrets, so only the names are printed.
-#[derive(Clone, Default, PartialEq)]
-pub struct Channels(Map<String, Value>);
-
-impl Channels {
-    /// The settings of the channel `name`.
-    pub fn get(&self, name: &str) -> Option<&Value> {
-        self.0.get(name)
-    }
-
-    /// The names of all that have settings.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
-    }
-}
-
-impl fmt::Debug for Channels {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.names()).finish()
-    }
-}
-
 /// Bounds on what one who calls over HTTP can make a node keep and do. What the mesh bounds by itself is in
 /// [`Config::limits`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -254,6 +235,20 @@ pub struct HttpLimits {
     pub body_timeout: Duration,
     /// Between two requests on one connection. 60 s.
     pub idle_timeout: Duration,
+    /// Sessions whose history is kept; beyond, the one that was used longest ago goes. 4,096.
+    pub sessions: usize,
+    /// Messages of a session that are kept, of which the oldest go first. 100.
+    pub session_messages: usize,
+    /// Bytes of a session's messages, likewise. 256 KiB.
+    pub session_bytes: usize,
+    /// Bytes of all sessions; beyond, the one that was used longest ago goes. 64 MiB.
+    pub all_sessions_bytes: usize,
+    /// For how long a session that nobody uses is kept. 1 h.
+    pub session_timeout: Duration,
+    /// Bytes of a message to a channel. 1 MiB.
+    pub channel_body_bytes: usize,
+    /// Messages that are being answered by callback at once. 64.
+    pub callbacks: usize,
 }
 
 impl Default for HttpLimits {
@@ -276,6 +271,13 @@ impl Default for HttpLimits {
             headers_timeout: Duration::from_secs(5),
             body_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
+            sessions: 4_096,
+            session_messages: 100,
+            session_bytes: 256 * 1_024,
+            all_sessions_bytes: 64 * 1_024 * 1_024,
+            session_timeout: Duration::from_secs(3_600),
+            channel_body_bytes: 1_024 * 1_024,
+            callbacks: 64,
         }
     }
 }
@@ -330,6 +332,11 @@ impl Settings {
             true => providers::providers(spec.providers, &layers, environment)?,
             false => Vec::new(),
         };
+        let idle_channels = check::channels_warning(&spec.channels, &services);
+        let channels = match services.has(Service::Channels) {
+            true => channels::channels(spec.channels, &layers, environment)?,
+            false => Channels::default(),
+        };
         let role = role.map(|role| role.0);
         let mut warnings = source::idle_variables(environment, mesh.is_some())?;
         warnings.extend(check::role_warning(
@@ -339,6 +346,7 @@ impl Settings {
         ));
         warnings.extend(check::peers_warning(&peers, mesh.as_ref()));
         warnings.extend(providers::warnings(&providers));
+        warnings.extend(idle_channels);
         Ok(Self {
             warnings,
             role: role.or(file_role).unwrap_or_else(check::custom_role),
@@ -348,7 +356,7 @@ impl Settings {
             peers: if mesh.is_some() { Vec::new() } else { peers },
             providers,
             defaults: check::defaults(spec.defaults),
-            channels: Channels(spec.channels),
+            channels,
             limits: check::http_limits(&spec.limits),
             mesh,
             log: check::log_settings(log),

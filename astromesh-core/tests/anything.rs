@@ -16,7 +16,7 @@ spec:
     - {name: a, url: 'http://a:1', services: [agents]}
   providers: [{name: p, type: openai, base_url: 'http://p/v1', api_key_env: PATH, models: ['m*']}]
   defaults: {echo: true, orchestration: {timeout_seconds: 2}}
-  channels: {chat: {on: [1, 2.5, ~, text]}}
+  channels: {chat: {agent: echo, secret_env: SECRET, callback: {url: 'http://a', allow: ['*']}}}
   limits: {headers: 64, remember_for: 1h}
   mesh:
     enabled: true
@@ -31,7 +31,7 @@ kind: Agent
 metadata: {name: coder}
 spec:
   model: {primary: {provider: ollama, model: qwen, parameters: {t: 0.1}}}
-  tools: [{name: search}]
+  tools: [{name: http_request, allow: ['*', 10.0.0.0/8]}]
 ";
 
 /// A piece of YAML, or of what looks like it.

@@ -141,8 +141,43 @@ fn a_mistake_in_the_file_is_told_with_its_line() {
             r#"runtime.yaml:5:5: spec.api: key "port" is given twice"#,
         ),
         (
-            file("  channels:\n    a: 1\n    a: 2\n"),
+            file(
+                "  channels:\n    a: {agent: x, secret_env: A}\n    a: {agent: x, secret_env: A}\n",
+            ),
             r#"runtime.yaml:5:5: spec.channels: key "a" is given twice"#,
+        ),
+        (
+            file("  channels:\n    chat: {secret_env: A}\n"),
+            r#"runtime.yaml:5:11: spec.channels.chat: missing key "agent""#,
+        ),
+        (
+            file("  channels:\n    chat: {agent: echo}\n"),
+            r#"runtime.yaml:5:11: spec.channels.chat: missing key "secret_env" or "secret_file": what its messages are signed with"#,
+        ),
+        (
+            file("  channels:\n    chat: {agent: echo, secret: hush}\n"),
+            r#"runtime.yaml:5:25: spec.channels.chat: unknown key "secret"; did you mean "secret_env"?"#,
+        ),
+        (
+            file("  channels:\n    chat: {agent: echo, secret_env: 'hush hush'}\n"),
+            "runtime.yaml:5:37: spec.channels.chat.secret_env: expected the name of a variable, such as OPENAI_API_KEY \
+             (capitals, digits and _); the key itself does not belong here",
+        ),
+        (
+            file("  channels:\n    chat: {agent: echo, secret_env: CHAT}\n"),
+            "runtime.yaml:5:37: spec.channels.chat.secret_env: neither CHAT nor CHAT_FILE is set",
+        ),
+        (
+            file("  channels:\n    chat: {agent: echo, secret_file: /nowhere/secret}\n"),
+            "spec.channels.chat.secret_file: cannot read /nowhere/secret",
+        ),
+        (
+            file("  channels:\n    a b: {agent: echo, secret_env: HOME}\n"),
+            r#"runtime.yaml:5:10: spec.channels.a b: expected 1 to 64 characters of A-Z a-z 0-9 . _ : -, found "a b""#,
+        ),
+        (
+            file("  channels:\n    chat: {agent: echo, secret_env: A, query: text}\n"),
+            r#"runtime.yaml:5:47: spec.channels.chat.query: expected a JSON pointer, such as /message/text, found "text""#,
         ),
         (
             "kind: RuntimeConfig\nspec: {}\n".into(),

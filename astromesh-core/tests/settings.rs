@@ -1,7 +1,8 @@
 //! What settings come to: profiles, the order of the layers, and every variable.
 
+use astromesh_core::agent::Pattern;
 use astromesh_core::settings::{
-    Environment, Flags, HttpLimits, LogFormat, Origin, Service, Settings,
+    Environment, Flags, HttpLimits, LogFormat, Origin, Service, Settings, Signed,
 };
 use log::LevelFilter;
 use std::fs;
@@ -149,7 +150,11 @@ fn what_a_file_leaves_out_has_its_default() {
         (settings.log.level, settings.log.format),
         (LevelFilter::Info, LogFormat::Text)
     );
-    assert_eq!(settings.agents_dir, None);
+    assert!(
+        settings
+            .agents_dir
+            .is_some_and(|dir| dir.ends_with("agents"))
+    );
 }
 
 #[test]
@@ -164,21 +169,27 @@ fn what_is_written_as_nothing_is_left_out() {
 
 #[test]
 fn every_key_of_the_file_arrives() {
-    let settings = from_spec(
+    let folder = folder(
         "  api: {host: '::1', port: 9000}
   services: {rag: false, memory: false}
   defaults: {echo: false, orchestration: {pattern: react, max_iterations: 5, timeout_seconds: 30}}
-  channels: {chat: {token: secret}}
+  channels:
+    chat: {agent: echo, secret_env: CHAT_SECRET, signed: body, tolerance: 1m, query: /text, session: /from/id,
+      callback: {url: 'https://a.b/c', allow: [10.0.0.0/8]}}
   limits: {nodes: 10000, record_bytes: 1, new_ids_per_second: 2, new_ids_burst: 3, remembered: 4, remember_for: 1h,
     exchange_timeout: 750ms, gossip_body_bytes: 5, body_bytes: 6, header_bytes: 8192, headers: 7, concurrent_gossip: 8, concurrent_requests: 80, queued_requests: 0,
     all_bodies_bytes: 9, connections: 10, inference_body_bytes: 11, inference_answer_bytes: 12,
     inference_first_byte_timeout: 5, inference_idle_timeout: 6,
-    first_byte_timeout: 1, headers_timeout: 2, body_timeout: 3, idle_timeout: 4}
+    first_byte_timeout: 1, headers_timeout: 2, body_timeout: 3, idle_timeout: 4,
+    sessions: 11, session_messages: 12, session_bytes: 13, all_sessions_bytes: 14, session_timeout: 15,
+    channel_body_bytes: 16, callbacks: 17}
   mesh: {enabled: true, node_name: ana, bind: '0.0.0.0:9000', advertise: 'http://ana:9000', seeds: [bob:8000],
     heartbeat_interval: 1m, gossip_interval: 0.2, gossip_fanout: 4, failure_timeout: 600ms, dead_timeout: 2s,
     stable_after: 1.5, expected_nodes: 3}
 ",
     );
+    let environment = Environment::empty().with("CHAT_SECRET", "hush");
+    let settings = load(&at(&folder), &environment);
     assert_eq!(
         (settings.api.host.to_string().as_str(), settings.api.port),
         ("::1", 9000)
@@ -186,14 +197,25 @@ fn every_key_of_the_file_arrives() {
     assert!(!settings.services.has(Service::Rag) && settings.services.has(Service::Agents));
     assert!(!settings.defaults.echo);
     let orchestration = &settings.defaults.orchestration;
-    assert_eq!(orchestration.pattern.as_deref(), Some("react"));
+    assert_eq!(orchestration.pattern, Some(Pattern::React));
     assert_eq!(orchestration.max_iterations, Some(5));
     assert_eq!(orchestration.timeout, Some(Duration::from_secs(30)));
+    assert_eq!(settings.channels.names().collect::<Vec<_>>(), ["chat"]);
+    let name = "chat".parse().expect("a plain name");
+    let chat = settings.channels.get(&name).expect("it was set");
+    assert_eq!((chat.agent.as_str(), chat.signed), ("echo", Signed::Body));
     assert_eq!(
-        settings.channels.get("chat").expect("it was set")["token"],
-        "secret"
+        (chat.query.as_str(), chat.session.as_str()),
+        ("/text", "/from/id")
     );
-    assert_eq!(format!("{:?}", settings.channels), r#"{"chat"}"#);
+    assert_eq!(chat.tolerance, Duration::from_secs(60));
+    let callback = chat.callback.as_ref().expect("it was set");
+    assert_eq!(callback.url.to_string(), "https://a.b/c");
+    assert_eq!(callback.allow.to_string(), "10.0.0.0/8");
+    assert!(
+        !format!("{settings:?}").contains("hush"),
+        "a secret is not shown"
+    );
     assert_eq!(
         settings.limits,
         HttpLimits {
@@ -214,6 +236,13 @@ fn every_key_of_the_file_arrives() {
             headers_timeout: Duration::from_secs(2),
             body_timeout: Duration::from_secs(3),
             idle_timeout: Duration::from_secs(4),
+            sessions: 11,
+            session_messages: 12,
+            session_bytes: 13,
+            all_sessions_bytes: 14,
+            session_timeout: Duration::from_secs(15),
+            channel_body_bytes: 16,
+            callbacks: 17,
         }
     );
     assert_eq!(settings.node_name.as_str(), "ana");

@@ -7,9 +7,10 @@ use crate::overview::style;
 use crate::table::{self, Column, Row};
 use crate::text::{count, list, one_line, prose, styled, tame_json};
 use anstyle::Style;
-use astromesh_core::api::{AgentList, AgentStatus, Carrier, RunAnswer, RunRequest};
+use astromesh_core::api::{AgentList, AgentStatus, Carrier, RunAnswer, RunRequest, Withheld};
 use maia::address::Url;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
 
 /// What stands in a path as it is.
 const PATH: &AsciiSet = &NON_ALPHANUMERIC
@@ -27,7 +28,7 @@ pub(crate) async fn show_all(daemon: &Daemon, json: bool) -> Result<Outcome, Fai
     let agents: AgentList = daemon.read(&body)?;
     Ok(Outcome::done(match json {
         true => tame_json(&daemon.text(&body)?),
-        false => render(agents.agents, daemon.url()),
+        false => render(agents, daemon.url()),
     }))
 }
 
@@ -51,7 +52,35 @@ pub(crate) async fn ask(run: &Run, daemon: &Daemon, json: bool) -> Result<Outcom
         true => tame_json(&daemon.text(&body)?),
         false => prose(&answer.answer),
     });
-    Ok(outcome.remarking(who_ran_it(&answer)))
+    let mut remarks: Vec<String> = answer.steps.iter().filter_map(tool_step).collect();
+    remarks.push(who_ran_it(&answer));
+    Ok(outcome.remarking(remarks.join("\n")))
+}
+
+/// What a step says of a tool, if it is about one: `it called http_request {"url":…} (52 ms)`.
+fn tool_step(step: &Value) -> Option<String> {
+    const LONGEST: usize = 120;
+    let tool = step.get("tool")?.as_str()?;
+    let shown = |name: &str| {
+        let text = step
+            .get(name)
+            .map_or_else(String::new, |value| match value {
+                Value::String(text) => text.clone(),
+                other => other.to_string(),
+            });
+        let short: String = text.chars().take(LONGEST).collect();
+        let ellipsis = if short.len() < text.len() { "…" } else { "" };
+        format!("{}{ellipsis}", one_line(&short))
+    };
+    let outcome = match step.get("ok").and_then(Value::as_bool) {
+        Some(false) => format!("; {}", shown("result")),
+        _ => String::new(),
+    };
+    let (arguments, millis) = (shown("arguments"), shown("ms"));
+    Some(format!(
+        "it called {} {arguments} ({millis} ms){outcome}",
+        one_line(tool)
+    ))
 }
 
 fn who_ran_it(answer: &RunAnswer) -> String {
@@ -64,17 +93,20 @@ fn who_ran_it(answer: &RunAnswer) -> String {
     )
 }
 
-fn render(mut agents: Vec<AgentStatus>, url: &Url) -> String {
-    if agents.is_empty() {
+fn render(list: AgentList, url: &Url) -> String {
+    let mut agents = list.agents;
+    let mut warnings: Vec<String> = list.withheld.iter().map(withheld).collect();
+    if agents.is_empty() && warnings.is_empty() {
         return format!("No agents, as {url} sees it");
     }
     agents.sort_by_cached_key(|agent| (reach(agent), agent.name.clone()));
     let rows: Vec<Row> = agents.iter().map(row).collect();
-    let mut parts = vec![table::render(
-        &[Column::left("AGENT"), Column::left("NODES")],
-        &rows,
-    )];
-    let warnings: Vec<String> = agents.iter().filter_map(warning).collect();
+    let mut parts = Vec::new();
+    if !rows.is_empty() {
+        let columns = [Column::left("AGENT"), Column::left("NODES")];
+        parts.push(table::render(&columns, &rows));
+    }
+    warnings.extend(agents.iter().filter_map(warning));
     if !warnings.is_empty() {
         parts.push(warnings.join("\n"));
     }
@@ -121,6 +153,13 @@ fn carrier(node: &Carrier) -> String {
         "alive" => node.name.clone(),
         status => format!("{} ({status})", node.name),
     }
+}
+
+/// What the node that was asked has and does not offer.
+fn withheld(agent: &Withheld) -> String {
+    let (name, reason) = (one_line(&agent.name), one_line(&agent.reason));
+    let line = format!("! {name}: this node has it and does not offer it: {reason}");
+    styled(style("dead"), &line)
 }
 
 fn warning(agent: &AgentStatus) -> Option<String> {

@@ -188,6 +188,35 @@ As {} sees it
     );
 }
 
+#[test]
+fn agents_list_says_what_the_node_does_not_offer_and_why() {
+    let body = json!({"agents": [], "withheld": [{"name": "coder", "reason": "its server does not answer"}]});
+    let daemon = Scripted::saying(200, body.to_string());
+    let expected = format!(
+        "! coder: this node has it and does not offer it: its server does not answer\n\nAs {} sees it\n",
+        daemon.url()
+    );
+    assert_eq!(daemon.asked("agents list").stdout, expected);
+}
+
+#[test]
+fn run_says_which_tools_were_called() {
+    let mut answer = answer("blue");
+    answer["steps"] = json!([
+        {"type": "model", "model": "m", "ms": 7},
+        {"type": "tool", "tool": "weather", "arguments": {"city": "Rome"}, "ok": true, "result": "blue", "ms": 12},
+        {"type": "tool", "tool": "slow", "arguments": {}, "ok": false, "result": "error: no answer within 5s", "ms": 5000},
+    ]);
+    let ended = Scripted::saying(200, answer.to_string()).asked("run echo hi");
+    assert_eq!(ended.stdout, "blue\n");
+    assert_eq!(
+        ended.stderr,
+        "it called weather {\"city\":\"Rome\"} (12 ms)\n\
+         it called slow {} (5000 ms); error: no answer within 5s\n\
+         worker-1 ran it (model echo, session s-1, 2 tokens)\n"
+    );
+}
+
 fn answer(text: &str) -> Value {
     json!({"answer": text, "session_id": "s-1", "model": "echo", "steps": [], "node": "worker-1",
         "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}})

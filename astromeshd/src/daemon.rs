@@ -3,29 +3,29 @@
 use crate::advertise::Advertised;
 use crate::agents::Agents;
 use crate::events::Events;
-use crate::health::VERSION;
 use crate::here::{Here, Mesh, Parts, Phase};
+use crate::identity::identity;
 use crate::refusals::Told;
 use crate::server::{self, Workers};
-use crate::{inference, leave, load, lookout};
+use crate::{inference, leave, load, lookout, offer};
 use arc_swap::ArcSwap;
+use astromesh_core::api::Withheld;
 use astromesh_core::error::ConfigError;
 use astromesh_core::http::{HttpTransport, Pool, PoolSettings, Reach, TokioTimer};
-use astromesh_core::settings::{self, Service, Settings};
-use maia::address::{Host, Url};
+use astromesh_core::settings::{self, Settings};
+use maia::address::Url;
 use maia::driver::{Driver, Timer};
 use maia::error::Invalid;
 use maia::event::Event;
-use maia::id::{Name, NodeId};
+use maia::id::NodeId;
 use maia::node::{Identity, Node};
 use maia::rng::Rng;
 use maia::selector::choices::Choices;
 use maia::selector::counter::InFlight;
-use maia::time::Wall;
 use maia::view::View;
 use std::fmt;
 use std::io;
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -87,9 +87,12 @@ impl Daemon {
     /// # Errors
     /// Where it cannot listen, or the agents or the node's own word cannot be used.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
-        let agents = Agents::load(&settings)?;
-        for reason in agents.withheld() {
-            log::warn!("{reason}");
+        let (agents, folder) = Agents::load(&settings)?;
+        let listed = Pool::new(PoolSettings::new(Reach::Anywhere));
+        // What is offered from the first moment on is there.
+        agents.all().look_after(&listed).await;
+        for Withheld { name, reason } in agents.withheld() {
+            log::warn!("agent {name} is not offered: {reason}");
         }
         let address = SocketAddr::new(settings.api.host, settings.api.port);
         let listening = |source| StartError::Listen { address, source };
@@ -105,7 +108,7 @@ impl Daemon {
         let mesh = match &settings.mesh {
             Some(mesh) => {
                 let advertised = Advertised::find(&settings, mesh, address).await;
-                let identity = identity(&settings, &agents, &id, &advertised.url)?;
+                let identity = identity(&settings, agents.names(), &id, &advertised.url)?;
                 let rng = Rng::from_seed(node_seed);
                 Some(drive(
                     mesh, identity, advertised, rng, &in_flight, &mut tasks,
@@ -120,10 +123,14 @@ impl Daemon {
             agents,
             mesh,
             in_flight,
-            listed: Pool::new(PoolSettings::new(Reach::Anywhere)),
+            listed,
             seed,
             chat: |here, hops, request| Box::pin(inference::chat(here, hops, request)),
         }));
+        tasks.spawn(offer::look_after(Arc::clone(&here)));
+        if let Some(folder) = folder {
+            tasks.spawn(offer::keep_up(Arc::clone(&here), folder));
+        }
         tasks.spawn(load::keep_telling(Arc::clone(&here)));
         tasks.spawn(lookout::keep_looking(Arc::clone(&here)));
         let (closing, closes) = watch::channel(false);
@@ -256,40 +263,6 @@ impl Daemon {
     pub(crate) fn here(&self) -> &Arc<Here> {
         &self.here
     }
-}
-
-/// Whether a node with these settings and agents could take part in a mesh.
-pub(crate) fn try_out(settings: &Settings, agents: &Agents) -> Result<(), Invalid> {
-    let Some(mesh) = &settings.mesh else {
-        return Ok(());
-    };
-    let id = NodeId::new(&Uuid::new_v4().to_string())?;
-    // The longest that an address can be, for the real one is known only once there is a listener.
-    let url = Url::from_parts(Host::Ip(Ipv6Addr::from([u8::MAX; 16]).into()), u16::MAX);
-    let identity = identity(settings, agents, &id, &url)?;
-    let (now, wall, rng) = (
-        maia::time::Instant::START,
-        Wall::default(),
-        Rng::from_seed(0),
-    );
-    Node::new(mesh.config.clone(), identity, now, wall, rng).map(drop)
-}
-
-/// Who this node is to the others.
-fn identity(
-    settings: &Settings,
-    agents: &Agents,
-    id: &NodeId,
-    url: &Url,
-) -> Result<Identity, Invalid> {
-    Ok(Identity {
-        id: id.clone(),
-        name: settings.node_name.clone(),
-        url: url.clone(),
-        services: settings.services.iter().map(Service::label).collect(),
-        agents: agents.names().cloned().collect(),
-        version: Some(Name::new(VERSION)?),
-    })
 }
 
 /// Makes the node and the task that owns it.

@@ -4,7 +4,7 @@ use crate::answer::{Answer, json, wrong_method};
 use crate::here::{Here, Mesh, Phase};
 use astromesh_core::api::{
     Condition, Health, LeaderStatus, MemberStatus, MeshStatus, NodeStatus, PeerStatus, Readiness,
-    RequestStatus, SeedStatus, SystemStatus,
+    RequestStatus, SeedStatus, SessionStatus, SystemStatus,
 };
 use astromesh_core::settings::{Service, Services};
 use hyper::{Method, StatusCode};
@@ -144,6 +144,7 @@ fn status(here: &Here) -> Answer {
 }
 
 fn node(here: &Here) -> NodeStatus {
+    let (kept, bytes) = here.agents.sessions();
     NodeStatus {
         name: here.name().to_owned(),
         role: here.settings.role.to_string(),
@@ -156,7 +157,14 @@ fn node(here: &Here) -> NodeStatus {
             .iter()
             .map(|service| service.to_string())
             .collect(),
-        agents: here.agents.names().map(ToString::to_string).collect(),
+        agents: here
+            .agents
+            .names()
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
+        withheld: here.agents.withheld(),
+        sessions: SessionStatus { kept, bytes },
     }
 }
 

@@ -1,10 +1,13 @@
 //! This node, as everyone who answers a request sees it: what it was told, what it is doing, and the mesh around it.
 
 use crate::advertise::Advertised;
+use crate::affinity::Affinity;
 use crate::agents::Agents;
-use crate::answer::{Answer, header_text};
+use crate::agents::models::{Awaited, Models};
+use crate::answer::header_text;
 use crate::bodies::Bodies;
 use crate::catalog::Catalog;
+use crate::channels::Channels;
 use crate::events::Events;
 use crate::gate::Gate;
 use crate::providers::Providers;
@@ -29,7 +32,6 @@ use maia::view::{Seen, View};
 use maia::wire::NODE_ID_HEADER;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -80,8 +82,14 @@ pub(crate) struct Here {
     pub(crate) table_turn: Semaphore,
     /// Rung when a request begins or ends.
     pub(crate) load_changed: Notify,
+    /// Rung when an agent turns out to be out of reach.
+    pub(crate) offer_changed: Notify,
     /// Held by whoever makes the node leave or return.
     pub(crate) turnstile: tokio::sync::Mutex<()>,
+    /// Which sessions ran where.
+    pub(crate) affinity: Affinity,
+    /// The way in for programs that know nothing of agents.
+    pub(crate) channels: Channels,
     /// The static peers, by what they are asked for.
     pub(crate) peers: BTreeMap<Service, Candidates>,
     /// Whose turn it is among them.
@@ -103,8 +111,7 @@ pub(crate) struct Here {
 
 /// The way to a model for those whom the router runs. It leads back through the router, which is above them, so whoever
 /// makes a node puts it in.
-pub(crate) type Chat =
-    fn(Arc<Here>, u32, Request<Body>) -> Pin<Box<dyn Future<Output = Answer> + Send>>;
+pub(crate) type Chat = fn(Arc<Here>, u32, Request<Body>) -> Awaited;
 
 /// The mesh as requests need it.
 pub(crate) struct Mesh {
@@ -172,7 +179,10 @@ impl Here {
             gossip: Semaphore::new(limits.concurrent_gossip.min(Semaphore::MAX_PERMITS)),
             table_turn: Semaphore::new(1),
             load_changed: Notify::new(),
+            offer_changed: Notify::new(),
             turnstile: tokio::sync::Mutex::new(()),
+            affinity: Affinity::default(),
+            channels: Channels::new(&parts.settings),
             peers: by_service(&parts.settings.peers, &parts.in_flight),
             turn: InTurn::default(),
             agents_gate: Gate::new(limits.concurrent_requests, limits.queued_requests),
@@ -309,12 +319,6 @@ impl Here {
         time::Instant::after_start(self.started.elapsed())
     }
 
-    #[allow(dead_code, reason = "agents that need a model will ask so")]
-    /// Lets a model answer, wherever in the mesh it is: see [`chat`](crate::inference::chat).
-    pub(crate) async fn chat(self: &Arc<Self>, hops: u32, request: Request<Body>) -> Answer {
-        (self.chat)(Arc::clone(self), hops, request).await
-    }
-
     fn uptime_millis(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
@@ -327,7 +331,7 @@ impl Here {
             began.elapsed() >= quiet && self.started.elapsed().saturating_sub(chosen) >= quiet
         };
         let idle = async {
-            while self.in_flight.total() > 0 || !is_quiet() {
+            while self.in_flight.total() > 0 || self.channels.are_busy() || !is_quiet() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
@@ -335,6 +339,13 @@ impl Here {
             let left = self.in_flight.total();
             log::warn!("{left} requests did not finish within {patience:?}");
         }
+    }
+}
+
+impl Models for Here {
+    /// Wherever in the mesh it is: see [`chat`](crate::inference::chat).
+    fn chat(self: Arc<Self>, hops: u32, request: Request<Body>) -> Awaited {
+        (self.chat)(self, hops, request)
     }
 }
 

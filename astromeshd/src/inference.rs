@@ -219,6 +219,7 @@ impl Wanted for Model {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::agents::models::Models;
     use crate::daemon::Daemon;
     use http_body_util::BodyExt;
     use serde_json::Value;
@@ -226,7 +227,7 @@ mod tests {
 
     async fn asked(daemon: &Daemon, body: &str) -> (StatusCode, Option<String>, Value) {
         let request = Request::new(full(body.to_owned()));
-        let answer = daemon.here().chat(0, request).await;
+        let answer = Arc::clone(daemon.here()).chat(0, request).await;
         let node = answer.headers().get(INFERENCE_NODE_HEADER);
         let node = node.and_then(|node| node.to_str().ok()).map(str::to_owned);
         let status = answer.status();

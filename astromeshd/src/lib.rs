@@ -10,10 +10,13 @@
 //! `leave` when it goes.
 
 mod advertise;
+mod affinity;
 mod agents;
 mod answer;
 mod bodies;
 mod catalog;
+mod channel_api;
+mod channels;
 mod daemon;
 mod events;
 mod follow;
@@ -22,6 +25,7 @@ mod gate;
 mod health;
 mod here;
 mod hop;
+mod identity;
 mod inference;
 mod leave;
 mod listing;
@@ -29,13 +33,18 @@ mod load;
 pub mod logging;
 mod lookout;
 mod mesh_api;
+mod offer;
 pub mod options;
+mod outside;
 mod providers;
 mod recent;
 mod refusals;
 mod router;
+mod runs;
 mod server;
+mod session_id;
 mod tally;
+mod tls;
 
 pub use daemon::{Daemon, StartError};
 
@@ -56,10 +65,13 @@ pub struct Checked {
 /// # Errors
 /// Those of [`Daemon::start`], but for the address, which is not tried.
 pub fn check(settings: &Settings) -> Result<Checked, StartError> {
-    let agents = agents::Agents::load(settings)?;
-    daemon::try_out(settings, &agents)?;
+    let (agents, _) = agents::Agents::load(settings)?;
+    identity::try_out(settings, agents.names())?;
+    let withheld = agents.withheld().into_iter();
     Ok(Checked {
-        agents: agents.names().map(ToString::to_string).collect(),
-        withheld: agents.withheld().to_vec(),
+        agents: agents.names().iter().map(ToString::to_string).collect(),
+        withheld: withheld
+            .map(|agent| format!("agent {} is not offered: {}", agent.name, agent.reason))
+            .collect(),
     })
 }

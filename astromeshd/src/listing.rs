@@ -81,6 +81,7 @@ async fn list<B>(here: &Arc<Here>, request: &Request<B>) -> AgentList {
         .map(|(name, nodes)| AgentStatus { name, nodes });
     AgentList {
         agents: agents.collect(),
+        withheld: here.agents.withheld(),
     }
 }
 
@@ -110,8 +111,8 @@ fn own(here: &Here) -> Carriers {
         url: here.url().to_string(),
         status: "alive".to_owned(),
     };
-    here.agents
-        .names()
+    let names = here.agents.names().into_iter();
+    names
         .map(|agent| (agent.to_string(), vec![carrier()]))
         .collect()
 }

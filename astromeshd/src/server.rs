@@ -13,7 +13,7 @@ mod workers;
 
 use crate::answer::{Answer, not_found, wrong_method};
 use crate::here::{Here, Phase, Visitor};
-use crate::{follow, forget, health, inference, listing, mesh_api, router};
+use crate::{channel_api, follow, forget, health, inference, listing, mesh_api, router, runs};
 use astromesh_core::settings::Service;
 use connection::{Connection, Open};
 use crowd::Crowd;
@@ -169,6 +169,9 @@ async fn dispatch(here: &Arc<Here>, visitor: &Visitor, request: Request<Incoming
     if inference::is_call(&path) {
         return inference::answer(here, visitor, request).await;
     }
+    if let Some(name) = path.strip_prefix("/v1/channels/") {
+        return channel_api::answer(here, visitor, name, request).await;
+    }
     let Some(rest) = path.strip_prefix("/v1/agents") else {
         return not_found(&path);
     };
@@ -198,9 +201,7 @@ async fn run_agent(
     match wrong_method(request.method(), "POST") {
         Some(refusal) => refusal,
         None => match connection::begun(here, request).await {
-            Ok(request) => {
-                router::run(here, Some(visitor), origin, &router::Run(&name), request).await
-            }
+            Ok(request) => runs::run(here, Some(visitor), origin, &name, request).await,
             Err(refusal) => refusal,
         },
     }

@@ -283,7 +283,8 @@ async fn a_rolling_restart_fails_no_request() {
 async fn the_others_learn_how_busy_a_node_is() {
     let (gateway, one, _two) = gateway_and_workers().await;
     let mut stream = TcpStream::connect(one.address()).await.unwrap();
-    let head = "POST /v1/agents/echo/run HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n";
+    // Of a length that nobody knows, so that whoever runs it waits for its end.
+    let head = "POST /v1/agents/echo/run HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n1\r\n{\r\n";
     stream.write_all(head.as_bytes()).await.unwrap();
     let reported = || {
         gateway

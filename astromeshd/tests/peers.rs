@@ -29,9 +29,7 @@ async fn gateway(peers: &[(&str, &Daemon)]) -> Daemon {
 
 async fn with_agent(name: &str, agent: &str) -> Daemon {
     let folder = folder_with_agent(agent, "model: {primary: {provider: echo, model: echo}}");
-    Daemon::start(settings_in(&folder, name, "defaults: {echo: false}"))
-        .await
-        .unwrap()
+    Daemon::start(settings_in(&folder, name, "")).await.unwrap()
 }
 
 #[tokio::test]
@@ -81,6 +79,7 @@ async fn one_that_lacks_the_agent_passes_it_on() {
     let listed: Vec<_> = list
         .agents
         .iter()
+        .filter(|agent| agent.name != "echo")
         .map(|agent| (agent.name.as_str(), agent.nodes[0].name.as_str()))
         .collect();
     assert_eq!(listed, [("blue", "b"), ("red", "a")]);
@@ -250,9 +249,13 @@ async fn refusing_agent(runs: Arc<AtomicUsize>) -> std::net::SocketAddr {
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
-            runs.fetch_add(1, Ordering::Relaxed);
             let mut seen = String::new();
-            read_until(&mut stream, &mut seen, "anything").await;
+            read_until(&mut stream, &mut seen, "\r\n\r\n").await;
+            // Now and then it is only asked how it is.
+            if !seen.starts_with("GET ") {
+                runs.fetch_add(1, Ordering::Relaxed);
+                read_until(&mut stream, &mut seen, "anything").await;
+            }
             let answer =
                 "HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}";
             stream.write_all(answer.as_bytes()).await.unwrap();

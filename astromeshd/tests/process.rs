@@ -156,9 +156,9 @@ fn check_finds_what_would_stop_the_start() {
 
 #[test]
 fn check_warns_of_agents_that_cannot_be_run() {
-    let (folder, path) = config(VALID);
+    let (folder, path) = config(&VALID.replace("spec: {", "spec: {services: {tools: false}, "));
     std::fs::create_dir(folder.path().join("agents")).unwrap();
-    let agent = "apiVersion: astromesh/v1\nkind: Agent\nmetadata: {name: coder}\nspec: {model: {primary: {provider: openai, model: m}}}\n";
+    let agent = "apiVersion: astromesh/v1\nkind: Agent\nmetadata: {name: coder}\nspec: {model: {primary: {provider: echo}}, tools: [{name: datetime_now}]}\n";
     std::fs::write(folder.path().join("agents/coder.agent.yaml"), agent).unwrap();
     let (output, code) = ended(&["--config", &path, "--check"]);
     let stderr = String::from_utf8(output.stderr).unwrap();

@@ -8,9 +8,7 @@ use astromeshd::Daemon;
 use hyper::HeaderMap;
 use maia::address::Url;
 use std::net::SocketAddr;
-use support::{
-    alone, eventually, folder_with_agent, get, post, post_with, ran, run, settings_in, write_agent,
-};
+use support::{alone, eventually, folder_with_agent, get, post, post_with, ran, run, settings_in};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -222,34 +220,10 @@ async fn an_agents_server_that_fails_is_named() {
         .unwrap();
     let answer = run(&node_with_server(nobody).await, "served", "hello").await;
     assert!(
-        answer.status == 502 && answer.detail().contains("refused"),
+        answer.status == 503 && answer.detail().contains("refused"),
         "{}",
         answer.detail()
     );
-}
-
-#[tokio::test]
-async fn agents_of_models_are_not_offered_yet() {
-    let folder = folder_with_agent(
-        "thinker",
-        "model: {primary: {provider: ollama, model: llama3}}",
-    );
-    write_agent(
-        folder.path(),
-        "parrot",
-        "model: {primary: {provider: echo, model: echo}}",
-    );
-    let daemon = Daemon::start(settings_in(&folder, "solo", "defaults: {echo: false}"))
-        .await
-        .unwrap();
-    let list: AgentList = get(&daemon, "/v1/agents").await.json().unwrap();
-    let names: Vec<_> = list
-        .agents
-        .iter()
-        .map(|agent| agent.name.as_str())
-        .collect();
-    assert_eq!(names, ["parrot"]);
-    assert_eq!(ran(&run(&daemon, "parrot", "hello").await), "solo");
 }
 
 #[tokio::test]

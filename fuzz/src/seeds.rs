@@ -245,7 +245,7 @@ spec:
   services: {api: true, rag: false}
   peers: [{name: a, url: 'http://a:1', services: [agents]}]
   defaults: {echo: true, orchestration: {timeout_seconds: 2}}
-  channels: {chat: {on: [1, 2.5, ~, text]}}
+  channels: {chat: {agent: echo, secret_env: SECRET, callback: {url: 'http://a', allow: ['*']}}}
   limits: {headers: 64, remember_for: 1h, nodes: 16}
   mesh: {enabled: true, bind: '0.0.0.0:8000', seeds: [&a 'b:1', *a], failure_timeout: 15s, dead_timeout: 30}
 ";

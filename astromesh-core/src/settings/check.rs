@@ -1,6 +1,6 @@
 //! From what is written to what holds: defaults for what is left out, and a refusal where two settings cannot go together.
 
-use super::raw::{DefaultsPart, LimitsPart, LogPart, PeerPart, ServicesPart, Spec};
+use super::raw::{ChannelPart, DefaultsPart, LimitsPart, LogPart, PeerPart, ServicesPart, Spec};
 use super::source::{Layers, Origin};
 use super::{Api, Defaults, HttpLimits, Log, Mesh, Peer, Service, Services};
 use crate::error::ConfigError;
@@ -10,6 +10,7 @@ use log::LevelFilter;
 use maia::config::{Config, Limits};
 use maia::error::Invalid;
 use maia::id::Name;
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -139,6 +140,13 @@ pub(super) fn http_limits(part: &LimitsPart) -> HttpLimits {
         headers_timeout: span(part.headers_timeout, defaults.headers_timeout),
         body_timeout: span(part.body_timeout, defaults.body_timeout),
         idle_timeout: span(part.idle_timeout, defaults.idle_timeout),
+        sessions: count(part.sessions, defaults.sessions),
+        session_messages: count(part.session_messages, defaults.session_messages),
+        session_bytes: count(part.session_bytes, defaults.session_bytes),
+        all_sessions_bytes: count(part.all_sessions_bytes, defaults.all_sessions_bytes),
+        session_timeout: span(part.session_timeout, defaults.session_timeout),
+        channel_body_bytes: count(part.channel_body_bytes, defaults.channel_body_bytes),
+        callbacks: count(part.callbacks, defaults.callbacks),
     }
 }
 
@@ -201,6 +209,14 @@ pub(super) fn peers(parts: Vec<PeerPart>, layers: &Layers<'_>) -> Result<Vec<Pee
 pub(super) fn peers_warning(peers: &[Peer], mesh: Option<&Mesh>) -> Option<String> {
     (mesh.is_some() && !peers.is_empty())
         .then(|| "spec.peers is ignored: the mesh is on, and finds its members itself".to_owned())
+}
+
+pub(super) fn channels_warning(
+    parts: &BTreeMap<String, ChannelPart>,
+    services: &Services,
+) -> Option<String> {
+    (!parts.is_empty() && !services.has(Service::Channels))
+        .then(|| "spec.channels is ignored: this node has not the service channels".to_owned())
 }
 
 /// A role is the same with a mesh and without.

@@ -4,6 +4,7 @@
 //! [`SecretString`] here, and no complaint shows what was found.
 
 use super::raw::ProviderPart;
+use super::secrets::{Variable, secret};
 use super::source::{Environment, Layers};
 use crate::agent::uri;
 use crate::error::ConfigError;
@@ -11,8 +12,6 @@ use crate::leaf::{Leaf, Scalar, deserialize_checked, one_of};
 use crate::wording::excerpt;
 use maia::id::Label;
 use secrecy::SecretString;
-use std::fs;
-use std::path::Path;
 
 /// Whoever serves models, and how to reach them.
 #[derive(Clone, Debug)]
@@ -109,24 +108,6 @@ impl Leaf for BaseUrl {
     }
 }
 
-/// The name of a variable that holds a key. What is none may be the key itself, so it is not shown.
-#[derive(Debug)]
-pub(super) struct Variable(String);
-
-impl Leaf for Variable {
-    fn read(scalar: Scalar<'_>) -> Result<Self, String> {
-        let is_name = |text: &str| {
-            let fits =
-                |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
-            text.bytes().all(fits) && text.starts_with(|first: char| !first.is_ascii_digit())
-        };
-        match scalar {
-            Scalar::Text(text) if is_name(text) => Ok(Self(text.to_owned())),
-            _ => Err("expected the name of a variable, such as OPENAI_API_KEY (capitals, digits and _); the key itself does not belong here".to_owned()),
-        }
-    }
-}
-
 /// A model, or what the names of several begin with.
 #[derive(Debug)]
 pub(super) struct ModelName(String);
@@ -147,7 +128,7 @@ impl Leaf for ModelName {
     }
 }
 
-deserialize_checked!(ProviderKind, BaseUrl, Variable, ModelName);
+deserialize_checked!(ProviderKind, BaseUrl, ModelName);
 
 /// The providers of the file in its order, then those that only variables name. Variables go before the file.
 pub(super) fn providers(
@@ -282,33 +263,6 @@ fn ollama_host(value: &str) -> String {
         Some(port) => format!("{scheme}://{machine}:{port}{path}"),
         None => format!("{scheme}://{machine}{path}"),
     }
-}
-
-/// The key in `variable`, or in the file that `{variable}_FILE` names.
-fn secret(environment: &Environment, variable: &str) -> Result<Option<SecretString>, ConfigError> {
-    let in_file = format!("{variable}_FILE");
-    let (place, text) = match (environment.get(variable), environment.get(&in_file)) {
-        (None, None) => return Ok(None),
-        (Some(_), Some(_)) => {
-            let reason = format!("is set, and so is {in_file}; unset one of them");
-            return Err(ConfigError::at(variable, reason));
-        }
-        (Some(value), None) => (variable, value.to_owned()),
-        (None, Some(path)) => {
-            let unreadable =
-                |cause| ConfigError::unreadable_secret(&in_file, Path::new(path), cause);
-            (
-                in_file.as_str(),
-                fs::read_to_string(path).map_err(unreadable)?,
-            )
-        }
-    };
-    let text = text.trim();
-    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        let reason = "expected a key: one word of visible ASCII, which it is not";
-        return Err(ConfigError::at(place, reason));
-    }
-    Ok(Some(SecretString::from(text)))
 }
 
 /// What looks like a slip: with such a URL every call would go to a path that is not there.

@@ -1,8 +1,11 @@
 //! `runtime.yaml` as it is written: every key there may be, each value checked for itself, nothing completed.
 
 use super::Service;
-use super::providers::{BaseUrl, ModelName, ProviderKind, Variable};
-use crate::agent::OrchestrationPart;
+use super::channels::{Pointer, Signed};
+use super::providers::{BaseUrl, ModelName, ProviderKind};
+use super::secrets::Variable;
+use crate::agent::{Endpoint, OrchestrationPart, Text};
+use crate::allow::Entry;
 use crate::leaf::{
     ApiVersion, Bind, Checked, Count, Leaf, Listen, Place, Port, Scalar, Span, Switch,
     deserialize_checked, exactly, one_of, or_default,
@@ -12,6 +15,7 @@ use log::LevelFilter;
 use maia::id::{Label, Name};
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
 /// The whole file.
 #[derive(Deserialize)]
@@ -89,7 +93,7 @@ pub(super) struct Spec {
     #[serde(default, deserialize_with = "or_default")]
     pub(super) defaults: DefaultsPart,
     #[serde(default, deserialize_with = "or_default")]
-    pub(super) channels: Map<String, Value>,
+    pub(super) channels: BTreeMap<String, ChannelPart>,
     #[serde(default, deserialize_with = "or_default")]
     pub(super) limits: LimitsPart,
     #[serde(default, deserialize_with = "or_default")]
@@ -163,6 +167,39 @@ pub(super) struct DefaultsPart {
     pub(super) echo: Option<Switch>,
 }
 
+#[derive(Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a map with agent, secret_env and so on"
+)]
+pub(super) struct ChannelPart {
+    pub(super) agent: Checked<Label>,
+    #[serde(default)]
+    pub(super) secret_env: Option<Variable>,
+    #[serde(default)]
+    pub(super) secret_file: Option<Text>,
+    #[serde(default)]
+    pub(super) signed: Option<Signed>,
+    #[serde(default)]
+    pub(super) tolerance: Option<Span>,
+    #[serde(default)]
+    pub(super) query: Option<Pointer>,
+    #[serde(default)]
+    pub(super) session: Option<Pointer>,
+    #[serde(default)]
+    pub(super) context: Option<Pointer>,
+    #[serde(default)]
+    pub(super) callback: Option<CallbackPart>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a map with url and allow")]
+pub(super) struct CallbackPart {
+    pub(super) url: Endpoint,
+    #[serde(default, deserialize_with = "or_default")]
+    pub(super) allow: Vec<Entry>,
+}
+
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields, expecting = "a map of limits")]
 pub(super) struct LimitsPart {
@@ -192,6 +229,13 @@ pub(super) struct LimitsPart {
     pub(super) headers_timeout: Option<Span>,
     pub(super) body_timeout: Option<Span>,
     pub(super) idle_timeout: Option<Span>,
+    pub(super) sessions: Option<Count>,
+    pub(super) session_messages: Option<Count>,
+    pub(super) session_bytes: Option<Count>,
+    pub(super) all_sessions_bytes: Option<Count>,
+    pub(super) session_timeout: Option<Span>,
+    pub(super) channel_body_bytes: Option<Count>,
+    pub(super) callbacks: Option<Count>,
 }
 
 #[derive(Default, Deserialize)]

@@ -230,7 +230,7 @@ impl Source {
         Ok(Self {
             origin: Origin::File(path),
             text,
-            agents_dir: Some(agents_dir).filter(|dir| dir.is_dir()),
+            agents_dir: Some(agents_dir),
         })
     }
 

@@ -3,7 +3,8 @@
 #![allow(dead_code, unreachable_pub)] // each test file uses a part, as a module of its own
 
 use astromesh_core::api::{
-    LeaderStatus, MemberStatus, MeshStatus, NodeStatus, RequestStatus, SeedStatus, SystemStatus,
+    LeaderStatus, MemberStatus, MeshStatus, NodeStatus, RequestStatus, SeedStatus, SessionStatus,
+    SystemStatus,
 };
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -203,6 +204,8 @@ pub fn seen_by_gateway(members: Vec<MemberStatus>) -> SystemStatus {
             uptime_seconds: 859.0,
             services: vec!["api".to_owned(), "channels".to_owned()],
             agents: Vec::new(),
+            withheld: Vec::new(),
+            sessions: SessionStatus::default(),
         },
         requests: RequestStatus {
             active: 4,

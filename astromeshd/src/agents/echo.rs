@@ -1,25 +1,23 @@
 //! The agent that answers with the query, so that the whole path runs on a bare machine.
 
+use super::Around;
 use crate::answer::{self, Answer, json};
 use astromesh_core::api::{RunAnswer, RunRequest, Usage};
 use hyper::StatusCode;
 use hyper::body::Bytes;
 use serde_json::json as value;
 use std::collections::VecDeque;
-use uuid::Uuid;
 
 /// How many pieces an answer comes in.
 const PIECES: usize = 4;
 
-/// Answers with the query, on the node of that name.
-pub(super) fn run(node: &str, request: RunRequest) -> Answer {
+/// Answers with the query.
+pub(super) fn run(around: &Around<'_>, request: RunRequest) -> Answer {
     // A word is a token to it.
     let tokens = request.query.split_whitespace().count() as u64;
     let answer = RunAnswer {
         answer: request.query,
-        session_id: request
-            .session_id
-            .unwrap_or_else(|| Uuid::new_v4().to_string()),
+        session_id: around.session(request.session_id),
         model: "echo".to_owned(),
         usage: Usage {
             prompt_tokens: tokens,
@@ -27,7 +25,7 @@ pub(super) fn run(node: &str, request: RunRequest) -> Answer {
             total_tokens: 2 * tokens,
         },
         steps: Vec::new(),
-        node: node.to_owned(),
+        node: around.node.to_owned(),
     };
     if request.stream {
         streamed(&answer)

@@ -1,8 +1,6 @@
 //! The way to providers: HTTP and HTTPS, connections kept, and a deadline on everything.
-//!
-//! Certificates are checked against what the machine trusts; where it says nothing of that, as small images do, against
-//! Mozilla's list, which is built in.
 
+use crate::tls;
 use astromesh_core::http::{Body, BoxError, chain, patient};
 use http_body_util::BodyExt;
 use hyper::{Request, Response, Uri};
@@ -10,10 +8,7 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::crypto::ring;
-use rustls::{ClientConfig, RootCertStore};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::timeout;
@@ -38,18 +33,8 @@ impl Client {
     /// One that waits so long for an answer to begin, and so long for it to go on. Only `with_tls` does it look at what
     /// this machine trusts.
     pub(super) fn new(first_byte: Duration, idle: Duration, with_tls: bool) -> Self {
-        let roots = if with_tls {
-            roots()
-        } else {
-            RootCertStore::empty()
-        };
-        let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("the cipher suites of ring are for these versions")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
         let https = HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
+            .with_tls_config(tls::settings(with_tls))
             .https_or_http()
             .enable_http1()
             .build();
@@ -88,23 +73,6 @@ impl Client {
 fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     causes.last().map_or_else(String::new, ToString::to_string)
-}
-
-fn roots() -> RootCertStore {
-    let mut roots = RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
-    for error in &found.errors {
-        log::warn!(
-            "some of what this machine trusts cannot be read: {}",
-            chain(error)
-        );
-    }
-    let (taken, _) = roots.add_parsable_certificates(found.certs);
-    if taken == 0 {
-        log::info!("this machine trusts nobody; providers are checked against the built-in list");
-        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    }
-    roots
 }
 
 /// A connector that gives up after [`CONNECT`].

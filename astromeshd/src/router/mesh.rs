@@ -9,6 +9,7 @@ use hyper::Request;
 use maia::id::NodeId;
 use maia::rng::Rng;
 use maia::selector::candidates::{Candidate, Candidates, Standing};
+use maia::selector::health::State;
 use maia::selector::{LeastConnections, Selector};
 
 impl<W: Wanted> Job<'_, W> {
@@ -64,11 +65,12 @@ impl<W: Wanted> Job<'_, W> {
         (0..).map_while(|round| self.wanted.passed_over(members, round))
     }
 
-    /// The place of the one that holds the session, while it is alive and within reach.
+    /// The place of the one that holds the session, while it is alive and within reach. That it is slow is no reason to
+    /// begin a conversation anew elsewhere.
     fn preferred(&self, candidates: &Candidates) -> Option<usize> {
         let place = candidates.place_of(self.wanted.prefers()?)?;
         let member = &candidates.members()[place];
-        let is_well = member.standing == Standing::Alive && !member.counter.state().is_out();
-        is_well.then_some(place)
+        let is_there = member.standing == Standing::Alive && member.counter.state() != State::Away;
+        is_there.then_some(place)
     }
 }

@@ -4,9 +4,11 @@
 //! whoever asked differ from one kind of request to the next, and are said by a [`Wanted`].
 
 use crate::agents::Around;
+use crate::agents::models::Models;
 use crate::answer::{Answer, retry_after, trouble};
 use crate::gate::Gate;
 use crate::here::Here;
+use astromesh_core::api::HOPS_HEADER;
 use astromesh_core::http::Body;
 use astromesh_core::settings::Service;
 use hyper::{Request, StatusCode};
@@ -102,12 +104,17 @@ pub(crate) trait Wanted: Sync {
     }
 }
 
-/// A run of the agent of this name.
-pub(crate) struct Run<'a>(pub(crate) &'a Label);
+/// A run of an agent.
+pub(crate) struct Run<'a> {
+    /// The agent's name.
+    pub(crate) agent: &'a Label,
+    /// Who holds its session, if it has one.
+    pub(crate) holder: Option<&'a NodeId>,
+}
 
 impl Wanted for Run<'_> {
     fn want(&self) -> Want<'_> {
-        Want::Agent(self.0)
+        Want::Agent(self.agent)
     }
 
     fn service(&self) -> Service {
@@ -115,11 +122,15 @@ impl Wanted for Run<'_> {
     }
 
     fn named(&self) -> String {
-        format!("agent {:?}", self.0.as_str())
+        format!("agent {:?}", self.agent.as_str())
+    }
+
+    fn prefers(&self) -> Option<&NodeId> {
+        self.holder
     }
 
     fn is_here(&self, here: &Here) -> bool {
-        here.agents.find(self.0).is_some()
+        here.agents.find(self.agent).is_some()
     }
 
     fn gate(&self) -> fn(&Here) -> &Gate {
@@ -127,35 +138,45 @@ impl Wanted for Run<'_> {
     }
 
     fn may_run_twice(&self, here: &Here) -> bool {
-        here.agents.is_idempotent(self.0) || here.idempotent.load().contains(self.0)
+        here.agents.is_idempotent(self.agent) || here.idempotent.load().contains(self.agent)
     }
 
     fn learn(&self, here: &Here, may_run_twice: bool) {
-        if here.idempotent.load().contains(self.0) == may_run_twice {
+        if here.idempotent.load().contains(self.agent) == may_run_twice {
             return;
         }
         here.idempotent.rcu(|known| {
             let mut known = BTreeSet::clone(known);
             if may_run_twice {
-                known.insert(self.0.clone());
+                known.insert(self.agent.clone());
             } else {
-                known.remove(self.0);
+                known.remove(self.agent);
             }
             known
         });
     }
 
     async fn run(&self, here: &Arc<Here>, request: Request<Body>) -> Result<Answer, Answer> {
-        let Some(runner) = here.agents.find(self.0) else {
+        let Some(agent) = here.agents.find(self.agent) else {
             return Err(self.not_found(here));
         };
+        // Of what goes out, which is one hop more than what came in.
+        let hops = request
+            .headers()
+            .get(HOPS_HEADER)
+            .and_then(|hops| hops.to_str().ok());
+        let hops = hops.and_then(|hops| hops.parse().ok());
         let around = Around {
             node: here.name(),
+            id: &here.id,
             listed: &here.listed,
             bodies: &here.bodies,
             body_timeout: here.settings.limits.body_timeout,
+            offer_changed: &here.offer_changed,
+            models: Arc::<Here>::clone(here) as Arc<dyn Models>,
+            hops: hops.map_or(0, |hops: u32| hops.saturating_sub(1)),
         };
-        Ok(runner.run(&around, self.0, request.into_body()).await)
+        agent.run(&around, self.agent, request.into_body()).await
     }
 
     fn absent(&self, here: &Here) -> Option<Answer> {
@@ -163,7 +184,15 @@ impl Wanted for Run<'_> {
     }
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
+    /// One that has no session.
+    pub(crate) fn of(agent: &'a Label) -> Self {
+        Self {
+            agent,
+            holder: None,
+        }
+    }
+
     fn not_found(&self, here: &Here) -> Answer {
         let named = self.named();
         let detail = match here.mesh {

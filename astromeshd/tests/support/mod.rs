@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+pub(crate) mod place;
+
 use astromesh_core::api::RunAnswer;
 use astromesh_core::http::{Answer, Client};
 use astromesh_core::settings::{Environment, Flags, Settings};
@@ -27,6 +29,16 @@ pub(crate) fn settings(name: &str, spec: &str) -> Settings {
 
 /// The same, with the agent files of that folder.
 pub(crate) fn settings_in(folder: &TempDir, name: &str, spec: &str) -> Settings {
+    settings_with(folder, name, spec, &[])
+}
+
+/// The same, with these variables.
+pub(crate) fn settings_with(
+    folder: &TempDir,
+    name: &str,
+    spec: &str,
+    variables: &[(&str, &str)],
+) -> Settings {
     let text = format!(
         "apiVersion: astromesh/v1\nkind: RuntimeConfig\nmetadata: {{name: test}}\nspec:\n  {}\n",
         spec.trim().replace('\n', "\n  ")
@@ -36,7 +48,10 @@ pub(crate) fn settings_in(folder: &TempDir, name: &str, spec: &str) -> Settings 
         config: Some(folder.path().to_path_buf()),
         ..Flags::default()
     };
-    let environment = Environment::empty().with("ASTROMESH_NODE_NAME", name);
+    let named = Environment::empty().with("ASTROMESH_NODE_NAME", name);
+    let environment = variables
+        .iter()
+        .fold(named, |all, (name, value)| all.with(name, value));
     let mut settings = Settings::load(&flags, &environment).unwrap();
     settings.api.host = Ipv4Addr::LOCALHOST.into();
     settings.api.port = 0;
