@@ -1,6 +1,7 @@
 //! Who takes the next request.
 
 use maia::id::{Label, NodeId};
+use maia::record::Heartbeat;
 use maia::rng::Rng;
 use maia::selector::candidates::{Candidate, Candidates, Standing};
 use maia::selector::choices::Choices;
@@ -132,6 +133,50 @@ fn word_of_a_count_is_moved_by_what_is_sent_and_comes_back_after() {
     assert_eq!(ana.in_flight(), 2, "never fewer than were sent there");
     drop(after);
     assert_eq!((ana.now(), ana.in_flight()), (0, 0));
+}
+
+/// `view`, with one second more in the heartbeats of all.
+fn a_second_later(view: &View) -> View {
+    let mut later = view.clone();
+    for seen in &mut later.members {
+        let version = &mut Arc::make_mut(&mut seen.record).version;
+        let millis = version.heartbeat.unix_millis() + 1_000;
+        version.heartbeat = Heartbeat::from_unix_millis(millis).expect("before 2100");
+    }
+    later
+}
+
+#[test]
+fn one_that_refused_is_full_until_it_runs_fewer() {
+    let ana = Arc::new(Counter::default());
+    ana.heard(5);
+    assert!(!ana.is_full(), "nobody knows what it can");
+    ana.refused(5);
+    assert!(ana.is_full());
+    ana.heard(4);
+    assert!(!ana.is_full());
+    let _one = ana.begin();
+    assert!(ana.is_full());
+}
+
+#[test]
+fn a_heartbeat_that_brings_no_load_is_no_report() {
+    let view = view_of(2);
+    let all = InFlight::default();
+    all.note_reports(&view);
+    let counter = all.counter(view.members[1].id());
+    counter.heard(5);
+    let later = a_second_later(&view);
+    all.note_reports(&later);
+    assert_eq!(
+        counter.in_flight(),
+        5,
+        "the old figure came with a new heartbeat"
+    );
+    let mut told = later;
+    told.members[1].load_beat += 1;
+    all.note_reports(&told);
+    assert_eq!(counter.in_flight(), 0);
 }
 
 #[test]

@@ -170,8 +170,12 @@ impl<'a, W: Wanted> Attempts<'a, W> {
         if let Some(active) = active {
             counter.heard(active);
         }
-        if answer.headers().contains_key(ROUTED_TO_HEADER) {
-            self.job.wanted.learn(self.job.here, twice.is_some());
+        match (answer.headers().contains_key(headers::ROUTED_TO), active) {
+            (true, _) => self.job.wanted.learn(self.job.here, twice.is_some()),
+            (false, Some(active)) if answer.status() == StatusCode::TOO_MANY_REQUESTS => {
+                counter.refused(active);
+            }
+            _ => {}
         }
     }
 

@@ -11,7 +11,7 @@ use maia::address::Url;
 use maia::selector::counter::{Counter, Running};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use tokio::time::{Sleep, sleep, timeout};
 
@@ -20,6 +20,9 @@ const FIRST_BYTE: Duration = Duration::from_secs(300);
 
 /// How long an answer that has begun may stand still.
 const SILENCE: Duration = Duration::from_secs(120);
+
+/// How long an answer may take in all, for as long as somebody has to be waited for.
+const TOTAL: Duration = Duration::from_secs(3_600);
 
 /// What became of an attempt.
 pub(super) enum Forwarded {
@@ -113,6 +116,7 @@ pub(super) fn held(answer: Answer, in_hand: InHand) -> Answer {
             body,
             _in_hand: in_hand,
             silence: None,
+            deadline: Instant::now() + TOTAL,
         })
     })
 }
@@ -122,6 +126,7 @@ struct Held {
     _in_hand: InHand,
     /// Set once there is something to wait for, so that most answers need no timer.
     silence: Option<Pin<Box<Sleep>>>,
+    deadline: Instant,
 }
 
 impl hyper::body::Body for Held {
@@ -137,13 +142,16 @@ impl hyper::body::Body for Held {
             self.silence = None;
             return frame;
         }
-        let silence = self.silence.get_or_insert_with(|| Box::pin(sleep(SILENCE)));
-        match silence.as_mut().poll(context) {
-            Poll::Ready(()) => {
-                Poll::Ready(Some(Err(format!("nothing came for {SILENCE:?}").into())))
-            }
-            Poll::Pending => Poll::Pending,
-        }
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let wait = || Box::pin(sleep(SILENCE.min(left)));
+        let silence = self.silence.get_or_insert_with(wait);
+        ready!(silence.as_mut().poll(context));
+        let trouble = if left.is_zero() {
+            format!("it took longer than {TOTAL:?}")
+        } else {
+            format!("nothing came for {SILENCE:?}")
+        };
+        Poll::Ready(Some(Err(trouble.into())))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -65,12 +65,13 @@ impl<W: Wanted> Job<'_, W> {
         (0..).map_while(|round| self.wanted.passed_over(members, round))
     }
 
-    /// The place of the one that holds the session, while it is alive and within reach. That it is slow is no reason to
-    /// begin a conversation anew elsewhere.
+    /// The place of the one that holds the session, while it is alive, within reach and not full. That it is slow is no
+    /// reason to begin a conversation anew elsewhere.
     fn preferred(&self, candidates: &Candidates) -> Option<usize> {
         let place = candidates.place_of(self.wanted.prefers()?)?;
         let member = &candidates.members()[place];
-        let is_there = member.standing == Standing::Alive && member.counter.state() != State::Away;
-        is_there.then_some(place)
+        let counter = &member.counter;
+        let is_there = member.standing == Standing::Alive && counter.state() != State::Away;
+        (is_there && !counter.is_full()).then_some(place)
     }
 }

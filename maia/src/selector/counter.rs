@@ -29,6 +29,8 @@ pub struct Counter {
     /// Above: in flight from elsewhere, by the last word of it. Below: from here.
     counts: AtomicU64,
     pace: Pace,
+    /// How many it was running when it last refused one more; 0 where it never did.
+    full_at: AtomicU32,
     /// As in `health`.
     state: AtomicU8,
     health: Mutex<Health>,
@@ -163,6 +165,17 @@ impl Counter {
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, update)
             .expect("there always is a next value");
         self.changed();
+    }
+
+    /// It refused a request because it is running `active` of them, which is as many as it can.
+    pub fn refused(&self, active: u32) {
+        self.full_at.store(active, Ordering::Relaxed);
+    }
+
+    /// Whether it is running as many as when it last refused one.
+    pub fn is_full(&self) -> bool {
+        let full_at = self.full_at.load(Ordering::Relaxed);
+        full_at > 0 && self.in_flight() >= full_at
     }
 
     /// It answered a request that usually takes as long as `usual` says.
