@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use support::{QUICK, alone, eventually, folder_with_agent, get, post_with, ran, run, settings_in};
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -32,12 +33,12 @@ async fn agent_server(status: &'static str) -> SocketAddr {
 async fn serve(mut stream: TcpStream, status: &str) {
     let mut seen = vec![0; 16 * 1_024];
     while let Ok(read @ 1..) = stream.read(&mut seen).await {
-        // Head and body are short, and may come one after the other.
+        // Head and body are short, and may come one after the other. Whether it is there is asked without a body.
         let text = String::from_utf8_lossy(&seen[..read]);
         if text.contains("wait") {
             std::future::pending::<()>().await;
         }
-        if text.ends_with('}') {
+        if text.starts_with("GET") || text.ends_with('}') {
             let answer = format!(
                 "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{ANSWER}",
                 ANSWER.len()
@@ -74,17 +75,25 @@ async fn run_with(daemon: &Daemon, agent: &str, header: Option<&'static str>) ->
     post_with(&daemon.url(), &path, r#"{"query":"hello"}"#, headers).await
 }
 
+/// A node, and the folder of its agents, which it goes on looking at.
+struct Worker {
+    daemon: Daemon,
+    _folder: TempDir,
+}
+
 /// A node of a mesh with the agent `served`, which is the server at `address`.
-async fn worker(name: &str, seed: &Daemon, address: SocketAddr, idempotent: bool) -> Daemon {
+async fn worker(name: &str, seed: &Daemon, address: SocketAddr, idempotent: bool) -> Worker {
     let spec = format!("http: {{url: \"http://{address}/\"}}\n  idempotent: {idempotent}");
     let folder = folder_with_agent("served", &spec);
     let mesh = format!(
         "mesh: {{enabled: true, {QUICK}, seeds: [\"{}\"]}}",
         seed.url()
     );
-    Daemon::start(settings_in(&folder, name, &mesh))
-        .await
-        .unwrap()
+    let settings = settings_in(&folder, name, &mesh);
+    Worker {
+        daemon: Daemon::start(settings).await.unwrap(),
+        _folder: folder,
+    }
 }
 
 async fn gateway() -> Daemon {
@@ -154,12 +163,12 @@ async fn a_run_of_an_idempotent_agent_survives_its_node() {
             post_with(&url, "/v1/agents/served/run", body, HeaderMap::new()).await
         })
     };
-    eventually("it runs", || workers[0].in_flight() == 1).await;
+    eventually("it runs", || workers[0].daemon.in_flight() == 1).await;
     // The other one answers whatever it is asked, even that.
     let other = willing_server().await;
     workers.push(worker("two", &gateway, other, true).await);
     eventually("both are known", || carriers(&gateway) == 2).await;
-    workers.remove(0).kill().await;
+    workers.remove(0).daemon.kill().await;
     let answer = waiting.await.unwrap();
     assert_eq!(ran(&answer), "two");
     assert_eq!(answer.headers["x-astromesh-attempts"], "2");

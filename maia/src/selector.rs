@@ -84,8 +84,7 @@ pub struct LeastConnections;
 impl Selector for LeastConnections {
     fn select(&self, candidates: &Candidates, tried: &[usize], rng: &mut Rng) -> Option<usize> {
         candidates
-            .on_trial(tried)
-            .or_else(|| candidates.least_in_service(tried, rng))
+            .least_in_service(tried, rng)
             .or_else(|| candidates.best_of_the_rest(tried, rng))
     }
 }

@@ -2,6 +2,7 @@
 
 use super::counter::{Counter, InFlight};
 use super::health::{State, Usual};
+use super::index::nth_one;
 use super::slate::Slate;
 use crate::address::Url;
 use crate::id::{Name, NodeId};
@@ -120,44 +121,38 @@ impl Candidates {
         self.set.members.iter().position(|member| member.id == *id)
     }
 
-    /// One that is to be tried with the next request, after it was shut out.
-    pub(super) fn on_trial(&self, tried: &[usize]) -> Option<usize> {
-        if let Some(slate) = &self.set.slate {
-            if !slate.has_trials() {
-                return None;
-            }
-        }
-        let mut alive = self.set.alive().iter();
-        alive
-            .position(|member| member.counter.state() == State::OnTrial)
-            .filter(|place| !tried.contains(place))
-    }
-
-    /// Of those that are alive and not shut out the least busy; at a tie this node itself, or else one at random. `None`
-    /// also where more than half are shut out: then it is not they who do badly.
+    /// One that is to be tried with the next request after it was shut out; else of those that are alive and not shut out the
+    /// least busy, at a tie this node itself, or else one at random. `None` also where more than half are shut out: then it
+    /// is not they who do badly.
     pub(super) fn least_in_service(&self, tried: &[usize], rng: &mut Rng) -> Option<usize> {
         let set = &*self.set;
         let Some(slate) = &set.slate else {
             return set.least_of_few(tried, rng);
         };
+        if slate.has_trials() {
+            let is_due = |place: &usize| set.state(*place) == State::OnTrial;
+            let due = (0..set.alive).find(|place| is_due(place) && !tried.contains(place));
+            if due.is_some() {
+                return due;
+            }
+        }
         if slate.out() * 2 > set.alive {
             return None;
         }
         let least = slate.least(rng, |place| !tried.contains(&place))?;
         let count = |place: usize| set.members[place].counter.in_flight();
-        let here = set
-            .me
-            .filter(|me| set.serves(*me) && !tried.contains(me) && count(*me) <= count(least));
+        let is_fit = |me: &usize| !set.state(*me).is_out() && !tried.contains(me);
+        let here = set.me.filter(|me| is_fit(me) && count(*me) <= count(least));
         Some(here.unwrap_or(least))
     }
 
-    /// The best of all that were not tried, where nobody is in service.
+    /// The best of all that were not tried, whoever they are.
     pub(super) fn best_of_the_rest(&self, tried: &[usize], rng: &mut Rng) -> Option<usize> {
         let set = &*self.set;
         let shut_out = set.alive().iter().filter(|member| member.is_out()).count();
         let shutting_out_is_ignored = shut_out * 2 > set.alive;
         let trouble = |member: &Candidate| match member.counter.state() {
-            State::Serving => 0,
+            State::Serving | State::OnTrial => 0,
             State::Slow if shutting_out_is_ignored => 0,
             State::Slow => 1,
             _ => 2,
@@ -227,26 +222,41 @@ impl Set {
         &self.members[..self.alive]
     }
 
-    fn serves(&self, place: usize) -> bool {
-        !self.members[place].is_out()
+    fn state(&self, place: usize) -> State {
+        self.members[place].counter.state()
     }
 
+    /// [`Candidates::least_in_service`] in one pass, with a bit for each of those that have the fewest so far. `None` where
+    /// there are more than bits.
     fn least_of_few(&self, tried: &[usize], rng: &mut Rng) -> Option<usize> {
-        let shut_out = self.alive().iter().filter(|member| member.is_out()).count();
-        if shut_out * 2 > self.alive {
+        if self.alive > u64::BITS as usize {
             return None;
         }
-        let rank = |member: &Candidate| {
-            let busy = u64::from(member.counter.in_flight());
-            let here = u64::from(!member.is_me);
-            // Those that are shut out come after all others, and are not taken.
-            if member.is_out() {
-                u64::MAX
-            } else {
-                busy << 1 | here
+        let (mut least, mut ties, mut out) = (u32::MAX, 0_u64, 0);
+        for (place, member) in self.alive().iter().enumerate() {
+            let state = member.counter.state();
+            out += usize::from(state.is_out());
+            if (state.is_out() && state != State::OnTrial) || tried.contains(&place) {
+                continue;
             }
-        };
-        best(self.alive().iter().map(rank), tried, rng).filter(|place| self.serves(*place))
+            if state == State::OnTrial {
+                return Some(place);
+            }
+            let count = member.counter.in_flight();
+            if count < least {
+                (least, ties) = (count, 1 << place);
+            } else if count == least {
+                ties |= 1 << place;
+            }
+        }
+        if out * 2 > self.alive || ties == 0 {
+            return None;
+        }
+        let here = self.me.filter(|me| ties & (1 << me) != 0);
+        here.or_else(|| {
+            let number = rng.below(ties.count_ones() as usize);
+            Some(nth_one(ties, number))
+        })
     }
 }
 

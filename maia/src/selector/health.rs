@@ -86,7 +86,8 @@ pub enum Answered {
 pub struct Usual(AtomicU32);
 
 impl Usual {
-    /// How many times as long as usual an answer took, as far as that says anything.
+    /// How many times as long as usual an answer took; 1 where it was as quick or quicker. So nobody looks slow beside
+    /// others for having answered while the usual time was still being found.
     fn ratio(&self, took: Duration) -> f32 {
         const STEP: f32 = 1.05;
         let took = took.as_secs_f32().max(1e-6);
@@ -101,11 +102,10 @@ impl Usual {
             usual / STEP
         };
         self.0.store(moved.to_bits(), Ordering::Relaxed);
-        let ratio = took / usual;
         if took < usual + NOTHING.as_secs_f32() {
-            ratio.min(1.0)
+            1.0
         } else {
-            ratio.min(FAILURE)
+            (took / usual).min(FAILURE)
         }
     }
 }

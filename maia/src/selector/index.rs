@@ -119,7 +119,7 @@ impl Index {
     }
 
     fn one_of(&self, set: usize, rng: &mut Rng) -> Option<usize> {
-        const FEW: usize = 16;
+        const FEW: usize = 8;
         let mut counts = [(0, 0); FEW];
         let (mut words, mut members) = (0, 0);
         for (word, bits) in self.filled(set).map(|word| (word, self.bits(set, word))) {
@@ -191,7 +191,7 @@ fn load(word: &AtomicU64) -> u64 {
 }
 
 /// The place of the one with this number, from 0, in a word that has it: the half that it is in, and the half of that.
-fn nth_one(word: u64, number: usize) -> usize {
+pub(super) fn nth_one(word: u64, number: usize) -> usize {
     let (mut place, mut left) = (0, number as u32);
     for half in [32, 16, 8, 4, 2, 1] {
         let below = (word >> place) & ((1 << half) - 1);

@@ -49,6 +49,7 @@ async fn gateways(rate: f64) -> Result<Vec<Outcome>> {
     second.knows(mesh.workers.len()).await?;
     let mut gateways = [mesh.gateway, second];
     let front = Daemon::front("front", &[&gateways[0], &gateways[1]])?;
+    front.accepts().await?;
     let load = Load::on(&front.url, rate);
     for gateway in &mut gateways {
         sleep(BETWEEN).await;
