@@ -186,69 +186,98 @@ fn wrong(field: &str, reason: &str) -> Invalid {
 
 /// Two bits a member: which of three neighbouring lags it is, or that a nibble tells it, or that a number does.
 fn write_lags(beats: &[u64], base: u64, out: &mut Writer) {
-    let window = window(beats, base);
-    out.number(window);
-    let (mut crumbs, mut nibbles) = (Packer::new(2), Packer::new(4));
-    let mut longs = Writer(Vec::new());
-    for beat in beats {
-        let lag = base - beat;
-        match lag.checked_sub(window) {
-            Some(code) if code < u64::from(ESCAPE) => crumbs.push(code as u8),
-            _ => {
-                crumbs.push(ESCAPE);
-                nibbles.push(lag.min(u64::from(LONG)) as u8);
-                if lag >= u64::from(LONG) {
-                    longs.number(lag);
-                }
-            }
+    // What is longer than a byte is told as a number anyway.
+    let lags: Vec<u8> = beats.iter().map(|beat| short(base - beat)).collect();
+    let window = window(&lags);
+    out.number(u64::from(window));
+    let first = out.0.len();
+    out.0
+        .extend(lags.chunks(4).map(|four| crumbs(four, window)));
+    let (mut nibbles, mut longs) = (Packer::new(4), Writer(Vec::new()));
+    for place in escapes(&out.0[first..], lags.len()) {
+        nibbles.push(lags[place].min(LONG));
+        if lags[place] >= LONG {
+            longs.number(base - beats[place]);
         }
     }
-    out.bytes(&crumbs.bytes);
     out.bytes(&nibbles.bytes);
     out.bytes(&longs.0);
 }
 
+fn short(lag: u64) -> u8 {
+    lag.min(u64::from(u8::MAX)) as u8
+}
+
+/// The codes of up to four lags, the first in the lowest bits.
+fn crumbs(lags: &[u8], window: u8) -> u8 {
+    let code = |lag: &u8| lag.wrapping_sub(window).min(ESCAPE);
+    let four = lags.iter().map(code).zip([0, 2, 4, 6]);
+    four.fold(0, |crumbs, (code, shift)| crumbs | code << shift)
+}
+
 /// The first of the three neighbouring lags that leave the fewest members outside.
-fn window(beats: &[u64], base: u64) -> u64 {
-    let mut lags = [0_usize; LONG as usize + 2];
-    for beat in beats {
-        if let Some(count) = usize::try_from(base - beat)
-            .ok()
-            .and_then(|lag| lags.get_mut(lag))
-        {
-            *count += 1;
+fn window(lags: &[u8]) -> u8 {
+    const LENGTHS: usize = LONG as usize + 2;
+    // One count after the other would have to wait for the one before, where lags are alike.
+    let mut counts = [[0_u32; 256]; 4];
+    for four in lags.chunks(4) {
+        for (lag, counts) in four.iter().zip(&mut counts) {
+            counts[usize::from(*lag)] += 1;
         }
     }
-    let inside = |first: usize| lags[first..first + 3].iter().sum::<usize>();
-    let best = (0..lags.len() - 2).max_by_key(|&first| (inside(first), std::cmp::Reverse(first)));
-    best.unwrap_or(0) as u64
+    let count = |lag: usize| counts.iter().map(|counts| counts[lag]).sum::<u32>();
+    let inside = |first: usize| (first..first + 3).map(count).sum::<u32>();
+    let best = (0..LENGTHS - 2).max_by_key(|&first| (inside(first), std::cmp::Reverse(first)));
+    best.unwrap_or(0) as u8
+}
+
+/// The places of those among `count` members whose lag lies outside of the window.
+fn escapes(crumbs: &[u8], count: usize) -> impl Iterator<Item = usize> {
+    let with_some = crumbs
+        .iter()
+        .enumerate()
+        .filter(|(_, four)| has_escape(**four));
+    let places = with_some.flat_map(|(place, four)| {
+        let escaped = (0..4).filter(move |crumb| (four >> (crumb * 2)) & 3 == ESCAPE);
+        escaped.map(move |crumb| place * 4 + crumb)
+    });
+    places.filter(move |place| *place < count)
+}
+
+fn has_escape(crumbs: u8) -> bool {
+    crumbs & (crumbs >> 1) & 0b0101_0101 != 0
 }
 
 fn read_lags(input: &mut Reader<'_>, count: usize, base: u64) -> Result<Vec<u64>, Invalid> {
     let window = input.number("window")?;
     let crumbs = input.take(count.div_ceil(4), "lags")?;
-    let crumb = |place: usize| (crumbs[place / 4] >> (place % 4 * 2)) & 3;
-    let escaped = (0..count).filter(|&place| crumb(place) == ESCAPE).count();
+    let escaped = escapes(crumbs, count).count();
     let nibbles = input.take(escaped.div_ceil(2), "escapes")?;
-    let mut next_escape = 0;
-    let mut beats = Vec::with_capacity(count);
-    for place in 0..count {
-        let lag = match crumb(place) {
-            ESCAPE => {
-                let nibble = (nibbles[next_escape / 2] >> (next_escape % 2 * 4)) & 15;
-                next_escape += 1;
-                if nibble == LONG {
-                    input.number("lag")?
-                } else {
-                    u64::from(nibble)
-                }
-            }
-            code => window.saturating_add(u64::from(code)),
+    // What an escape stands for is put in its place afterwards.
+    let of_code: [Option<u64>; 3] =
+        [0, 1, 2].map(|code| base.checked_sub(window.saturating_add(code)));
+    let counts = of_code.map(Option::unwrap_or_default);
+    let counts = [counts[0], counts[1], counts[2], base];
+    let mut beats: Vec<u64> = Vec::with_capacity(crumbs.len() * 4);
+    for four in crumbs {
+        let count = |shift: u8| counts[usize::from((four >> shift) & 3)];
+        beats.extend_from_slice(&[count(0), count(2), count(4), count(6)]);
+    }
+    beats.truncate(count);
+    let too_great = || wrong("lag", "is greater than the base");
+    if of_code.contains(&None) {
+        let code = |place: usize| usize::from((crumbs[place / 4] >> (place % 4 * 2)) & 3);
+        let is_there = |place| of_code.get(code(place)).is_none_or(Option::is_some);
+        if !(0..count).all(is_there) {
+            return Err(too_great());
+        }
+    }
+    for (escape, place) in escapes(crumbs, count).enumerate() {
+        let lag = match (nibbles[escape / 2] >> (escape % 2 * 4)) & 15 {
+            LONG => input.number("lag")?,
+            nibble => u64::from(nibble),
         };
-        let beat = base
-            .checked_sub(lag)
-            .ok_or_else(|| wrong("lag", "is greater than the base"))?;
-        beats.push(beat);
+        beats[place] = base.checked_sub(lag).ok_or_else(too_great)?;
     }
     Ok(beats)
 }

@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::event::Reason;
 use crate::member::Member;
 use crate::message::Status;
-use crate::pulse::{Inquiry, Pulse};
+use crate::pulse::Inquiry;
 use crate::time::Instant;
 use std::time::Duration;
 
@@ -91,14 +91,10 @@ impl Detector {
         self.slept += forgiven;
     }
 
-    /// How long a member may still be silent before anything is to be done about it, where it is alive and was heard of
-    /// lately, as almost all are.
-    pub(crate) fn is_well(&self, pulse: &Pulse, judged: Instant) -> Option<Duration> {
-        if pulse.status != Status::Alive {
-            return None;
-        }
-        let left = self.failure_timeout.checked_sub(pulse.silent(judged))?;
-        (!left.is_zero()).then_some(left)
+    /// The milliseconds of silence from which on something is to be done about a member that is alive.
+    pub(crate) fn well_below_millis(&self) -> u64 {
+        let millis = self.failure_timeout.as_nanos().div_ceil(1_000_000);
+        u64::try_from(millis).unwrap_or(u64::MAX)
     }
 
     /// What is to become of `member` at `now`.

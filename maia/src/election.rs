@@ -21,9 +21,11 @@ pub struct Contender<'a> {
 
 /// A rule by which every node names the leader for itself.
 pub trait Election: Debug + Send {
-    /// The leader among `contenders`, which are in order of id, this node among them; `None` only where there are none.
-    /// Asked when somebody comes, goes or changes its word, and once a round.
-    fn leader<'a>(&self, contenders: &[Contender<'a>]) -> Option<&'a NodeId>;
+    /// The leader among `contenders`, which come in order of id, the greatest first, this node among them; `None` only
+    /// where there are none. Asked when somebody comes, goes or changes its word, and once a round: a rule that mostly
+    /// needs to look at few of them costs little in a large mesh.
+    fn leader<'a>(&self, contenders: &mut dyn Iterator<Item = Contender<'a>>)
+    -> Option<&'a NodeId>;
 }
 
 /// The greatest id leads, but must have shown signs of life for a while before it displaces one that leads already: a
@@ -52,19 +54,24 @@ impl Election for Bully {
     /// let stayed = Contender { steady_for: Duration::from_secs(10), ..came };
     ///
     /// let bully = Bully::new(Duration::from_secs(10));
-    /// assert_eq!(bully.leader(&[leads, came]), Some(&ann));
-    /// assert_eq!(bully.leader(&[leads, stayed]), Some(&bob));
-    /// assert_eq!(bully.leader(&[came]), Some(&bob));
+    /// assert_eq!(bully.leader(&mut [came, leads].into_iter()), Some(&ann));
+    /// assert_eq!(bully.leader(&mut [stayed, leads].into_iter()), Some(&bob));
+    /// assert_eq!(bully.leader(&mut [came].into_iter()), Some(&bob));
     /// ```
-    fn leader<'a>(&self, contenders: &[Contender<'a>]) -> Option<&'a NodeId> {
-        let from_the_greatest = || contenders.iter().rev();
-        let standing = from_the_greatest().find(|contender| contender.says_it_leads);
-        let may_lead = |contender: &&Contender<'a>| match standing {
-            None => true,
-            Some(standing) => {
-                contender.id == standing.id || contender.steady_for >= self.stable_after
+    fn leader<'a>(
+        &self,
+        contenders: &mut dyn Iterator<Item = Contender<'a>>,
+    ) -> Option<&'a NodeId> {
+        let (mut greatest, mut steady) = (None, None);
+        for contender in contenders {
+            greatest = greatest.or(Some(contender.id));
+            if contender.says_it_leads {
+                return steady.or(Some(contender.id));
             }
-        };
-        from_the_greatest().find(may_lead).map(|leader| leader.id)
+            if contender.steady_for >= self.stable_after {
+                steady = steady.or(Some(contender.id));
+            }
+        }
+        greatest
     }
 }

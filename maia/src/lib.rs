@@ -43,8 +43,8 @@
 //!
 //! # The house
 //! From the roof to the ground; a file uses those below it and none above: `sim` · `driver` (over `mailbox`) · `node` ·
-//! `gossip`, `detector`, `election`, `selector` (over `sync`) · `book`, `table` · `member` · `view` · `wire` · `message` · `event` ·
-//! `record` · `config` · `address`, `id`, `time`, `rng`, `error`.
+//! `gossip`, `detector`, `election`, `selector` (over `sync`) · `book`, `table` · `member` · `view` · `wire` ·
+//! `message` · `event` · `record` · `config` · `address`, `id`, `time`, `rng`, `error`.
 //!
 //! # Limits
 //! Whoever reaches a node's port is a member: nothing here proves who speaks. Leadership is advisory: in a partition each

@@ -8,7 +8,7 @@ use crate::beats::LoadAt;
 use crate::event::Reason;
 use crate::message::Status;
 use crate::pulse::{Pulse, Rise, Standing, heartbeat_at};
-use crate::record::{Heartbeat, Record, Version};
+use crate::record::{Heartbeat, Load, Record, Version, id_hash};
 use crate::time::Instant;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -31,13 +31,14 @@ pub(crate) struct Row {
     /// Stands for that word, but for heartbeat and load.
     pub(crate) fingerprint: u64,
     /// How busy it is, and the count of rounds at which it said so.
-    load: LoadAt,
+    load: Load,
+    load_beat: u64,
+    /// Stands for the id.
+    pub(crate) id_hash: u32,
     /// Since when it has its status.
     pub(crate) since: Instant,
     /// The first rise of its version here, on the clock that silence is judged by.
     pub(crate) first_rise: Instant,
-    /// Whether it speaks as our nodes do, once it has answered.
-    pub(crate) speaks_ours: Option<bool>,
     odd: Option<Box<Odd>>,
 }
 
@@ -78,14 +79,12 @@ impl Row {
     pub(crate) fn new(record: Arc<Record>, now: Instant, judged: Instant) -> Self {
         Self {
             fingerprint: record.fingerprint(),
-            load: LoadAt {
-                load: record.load,
-                beat: record.beat().unwrap_or(0),
-            },
+            load: record.load,
+            load_beat: record.beat().unwrap_or(0),
+            id_hash: id_hash(&record.id),
             word: record,
             since: now,
             first_rise: judged,
-            speaks_ours: None,
             odd: None,
         }
     }
@@ -109,24 +108,21 @@ impl Row {
         self.odd.get_or_insert_default()
     }
 
-    /// Whether it is one of our nodes, as far as is known: it answered like one, or its record still has what only ours
-    /// write.
-    pub(crate) fn is_ours(&self) -> bool {
-        self.speaks_ours.unwrap_or_else(|| self.word.ext.is_some())
-    }
-
     /// Takes in a load figure, if it is newer than what is held.
     pub(crate) fn take_load(&mut self, told: &LoadAt) -> bool {
-        let newer = told.beat > self.load.beat;
+        let newer = told.beat > self.load_beat;
         if newer {
-            self.load = *told;
+            (self.load, self.load_beat) = (told.load, told.beat);
         }
         newer
     }
 
     /// How busy it is, and since when that is known.
     pub(crate) fn load(&self) -> LoadAt {
-        self.load
+        LoadAt {
+            load: self.load,
+            beat: self.load_beat,
+        }
     }
 
     /// Drops what is no longer out of the ordinary.
@@ -165,6 +161,13 @@ impl Member<'_> {
         self.pulse.is_present()
     }
 
+    /// Whether it is one of our nodes, as far as is known: it answered like one, or its record still has what only ours
+    /// write.
+    pub(crate) fn is_ours(self) -> bool {
+        let answered_so = self.pulse.speaks_ours;
+        answered_so.unwrap_or_else(|| self.row.word.ext.is_some())
+    }
+
     /// The newest version that is known of it.
     pub(crate) fn version(self) -> Version {
         Version {
@@ -180,7 +183,7 @@ impl Member<'_> {
     /// Its owner's word with the newest heartbeat and load.
     pub(crate) fn record(self) -> Arc<Record> {
         let word = &self.row.word;
-        let (heartbeat, load) = (self.heartbeat(), self.row.load.load);
+        let (heartbeat, load) = (self.heartbeat(), self.row.load);
         if (heartbeat, load) == (word.version.heartbeat, word.load) {
             return Arc::clone(word);
         }
@@ -249,7 +252,7 @@ impl MemberMut<'_> {
         let in_step = merged.counts_in_step_with(&held);
         self.hold(Arc::new(merged));
         if risen {
-            self.load.beat = self.pulse.beat;
+            self.load_beat = self.pulse.beat;
             self.show_life(judged);
         }
         if new_life {
@@ -266,8 +269,13 @@ impl MemberMut<'_> {
     /// Holds another word of the owner from now on.
     pub(crate) fn hold(&mut self, word: Arc<Record>) {
         self.row.fingerprint = word.fingerprint();
-        self.row.load.load = word.load;
+        self.row.load = word.load;
         self.pulse.go_by(&word);
+        let origin = |word: &Record| word.rounds().map(|rounds| rounds.origin_millis);
+        let (before, after) = (origin(&self.row.word), origin(&word));
+        if before != after {
+            self.pulse.move_origin(before, after);
+        }
         self.row.word = word;
     }
 
@@ -284,5 +292,15 @@ impl MemberMut<'_> {
             self.show_life(judged);
         }
         risen
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_is_small() {
+        assert_eq!(size_of::<Option<Row>>(), 64);
     }
 }

@@ -38,6 +38,7 @@ use exchanges::{Exchanges, Purpose};
 use own::Own;
 use rivals::Rivals;
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -448,35 +449,40 @@ impl Node {
             return None;
         }
         let is_alive = |pulse: &&Pulse| pulse.is_present() && pulse.status == Status::Alive;
-        let alive = 1 + self.table.pulses().iter().filter(is_alive).count();
-        if self
-            .config
-            .expected_nodes
-            .is_some_and(|expected| alive <= expected / 2)
-        {
+        let alive = || 1 + self.table.pulses().iter().filter(is_alive).count();
+        let expected = self.config.expected_nodes;
+        if expected.is_some_and(|expected| alive() <= expected / 2) {
             return None;
         }
-        let others = self
-            .table
-            .present()
-            .filter(|member| !member.pulse.is_draining);
+        let own = (!self.own.is_draining()).then(|| Contender {
+            id: self.own.id(),
+            says_it_leads: self.own.record.says_it_leads(),
+            steady_for: now.since(self.started),
+        });
+        let place = self.table.rank(self.own.id());
+        let (lesser, greater) = (0..place, place..self.table.len());
+        let lesser = self.contenders(lesser, now);
+        let greater = self.contenders(greater, now);
+        let mut all = greater.chain(own).chain(lesser);
+        self.election.leader(&mut all).cloned()
+    }
+
+    /// Those at `places` who may lead, the last first.
+    fn contenders(
+        &self,
+        places: Range<usize>,
+        now: Instant,
+    ) -> impl Iterator<Item = Contender<'_>> {
         let judged = self.detector.judged(now);
-        let mut contenders: Vec<Contender<'_>> = others
-            .map(|member| Contender {
-                id: &member.row.word().id,
-                says_it_leads: member.pulse.says_it_leads,
-                steady_for: member.steady_for(judged),
-            })
-            .collect();
-        if !self.own.is_draining() {
-            let own = Contender {
-                id: self.own.id(),
-                says_it_leads: self.own.record.says_it_leads(),
-                steady_for: now.since(self.started),
-            };
-            let place = contenders.partition_point(|other| other.id < own.id);
-            contenders.insert(place, own);
-        }
-        self.election.leader(&contenders).cloned()
+        let fits = |pulse: &Pulse| pulse.is_present() && !pulse.is_draining;
+        let fitting = places
+            .rev()
+            .filter(move |place| fits(&self.table.pulses()[*place]));
+        let members = fitting.filter_map(|place| self.table.at(place));
+        members.map(move |member| Contender {
+            id: &member.row.word().id,
+            says_it_leads: member.pulse.says_it_leads,
+            steady_for: member.steady_for(judged),
+        })
     }
 }

@@ -1,16 +1,14 @@
 //! The part of a member that every exchange touches: its count of rounds, and when it last rose here.
 //!
-//! A mesh of a thousand nodes passes every member's count by each node several times a second, so a pulse is 48 bytes and
+//! A mesh of a thousand nodes passes every member's count by each node several times a second, so a pulse is 32 bytes and
 //! lies next to those of its neighbours; all else that is known of a member lies elsewhere (`member`).
 //!
 //! Times are milliseconds on the clock that silence is judged by, kept modulo 2^32, which is seven weeks: only differences
 //! are ever taken, and nobody is silent for so long and still has a row.
 
-use crate::id::NodeId;
 use crate::message::Status;
-use crate::record::{Heartbeat, Record, Rounds, id_hash};
+use crate::record::{Heartbeat, Record};
 use crate::time::Instant;
-use std::cmp::Ordering;
 use std::time::Duration;
 
 /// Where the question stands that a silent member is asked before it is called suspect.
@@ -38,13 +36,9 @@ pub(crate) enum Standing {
 /// A member's signs of life.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pulse {
-    /// The first eight bytes of the id, by which most ids differ, and its hash.
-    key: u64,
-    pub(crate) id_hash: u32,
     /// Rounds that the owner has counted; zero for an older node, which counts none.
     pub(crate) beat: u64,
-    /// When round zero was, on the owner's clock, and the time between two rounds; zero for an older node.
-    origin: u32,
+    /// The time between two rounds; zero for an older node.
     tick: u32,
     /// When its version last rose here.
     rise: u32,
@@ -56,9 +50,11 @@ pub(crate) struct Pulse {
     pub(crate) load_news: u8,
     pub(crate) says_it_leads: bool,
     pub(crate) is_draining: bool,
+    /// Whether it speaks as our nodes do, once it has answered.
+    pub(crate) speaks_ours: Option<bool>,
 }
 
-/// How a member's heartbeats lie on this node's clock: the least of arrival minus heartbeat, over the last 64 to 128 of
+/// How a member's rounds lie on this node's clock: the least of arrival minus rounds, over the last 64 to 128 of
 /// them. The quickest arrival is the nearest to when the heartbeat was made.
 #[derive(Clone, Copy, Debug)]
 struct Pace {
@@ -78,10 +74,7 @@ const WINDOW: u64 = 64;
 impl Pulse {
     pub(crate) fn new(record: &Record, standing: Standing, judged: Instant) -> Self {
         let mut pulse = Self {
-            key: key(&record.id),
-            id_hash: id_hash(&record.id),
             beat: 0,
-            origin: 0,
             tick: 0,
             rise: millis_up(judged),
             pace: Pace {
@@ -94,6 +87,7 @@ impl Pulse {
             load_news: 0,
             says_it_leads: false,
             is_draining: false,
+            speaks_ours: None,
         };
         pulse.go_by(record);
         pulse.forget_pace();
@@ -102,24 +96,10 @@ impl Pulse {
 
     /// Goes by `record`, its owner's word.
     pub(crate) fn go_by(&mut self, record: &Record) {
-        let Rounds {
-            origin_millis,
-            interval_millis,
-        } = record.rounds().unwrap_or(Rounds {
-            origin_millis: 0,
-            interval_millis: 0,
-        });
-        self.origin = origin_millis as u32;
-        self.tick = interval_millis;
+        self.tick = record.rounds().map_or(0, |rounds| rounds.interval_millis);
         self.beat = record.beat().unwrap_or(0);
         self.says_it_leads = record.says_it_leads();
         self.is_draining = record.is_draining();
-    }
-
-    /// How its id compares to `id`, as far as the beginnings of the two tell.
-    #[inline]
-    pub(crate) fn compare(&self, id: Key) -> Ordering {
-        self.key.cmp(&id.0)
     }
 
     pub(crate) fn counts_rounds(&self) -> bool {
@@ -148,7 +128,7 @@ impl Pulse {
 
     /// Notes that the newest heartbeat has just arrived.
     pub(crate) fn observe(&mut self, window_is_over: bool) {
-        let lag = self.rise.wrapping_sub(self.heartbeat());
+        let lag = self.rise.wrapping_sub(self.counted());
         if self.late() > LONGEST_WAY.saturating_mul(self.tick) {
             // No news travels for so long: it is the pace that is wrong, since a count was that nobody had made, or the
             // owner's clock stood still and it could not tell.
@@ -163,11 +143,18 @@ impl Pulse {
 
     /// Seeks the quickest arrival anew, in another life of the owner's.
     pub(crate) fn forget_pace(&mut self) {
-        let lag = self.rise.wrapping_sub(self.heartbeat());
+        let lag = self.rise.wrapping_sub(self.counted());
         self.pace = Pace {
             earlier: lag,
             quickest: lag,
         };
+    }
+
+    /// Its owner counts its rounds from another moment on: what was observed of them holds for the heartbeats.
+    pub(crate) fn move_origin(&mut self, before: Option<u64>, after: Option<u64>) {
+        let by = after.unwrap_or(0).wrapping_sub(before.unwrap_or(0)) as u32;
+        self.pace.earlier = self.pace.earlier.wrapping_add(by);
+        self.pace.quickest = self.pace.quickest.wrapping_add(by);
     }
 
     /// Whether it is one of those that make up the mesh: confirmed, and neither given up nor gone.
@@ -178,11 +165,16 @@ impl Pulse {
     }
 
     /// How long it has been silent, counting from the arrival of its last sign of life.
-    #[inline]
     pub(crate) fn silent(&self, judged: Instant) -> Duration {
+        Duration::from_millis(self.silent_millis(judged))
+    }
+
+    /// The same, in whole milliseconds.
+    #[inline]
+    pub(crate) fn silent_millis(&self, judged: Instant) -> u64 {
         let silent = millis_down(judged).wrapping_sub(self.rise);
         let is_yet_to_come = silent > LONGEST_SILENCE;
-        Duration::from_millis(if is_yet_to_come { 0 } else { u64::from(silent) })
+        if is_yet_to_come { 0 } else { u64::from(silent) }
     }
 
     /// How long it has been silent, counting from when its last sign of life was due by its own pace: news that
@@ -198,34 +190,14 @@ impl Pulse {
 
     /// How much later than due by its pace the newest heartbeat arrived.
     fn late(&self) -> u32 {
-        let due = sooner(self.pace.quickest, self.pace.earlier).wrapping_add(self.heartbeat());
+        let due = sooner(self.pace.quickest, self.pace.earlier).wrapping_add(self.counted());
         (self.rise.wrapping_sub(due) as i32).max(0).unsigned_abs()
     }
 
-    /// Its newest heartbeat, on its owner's clock.
-    fn heartbeat(&self) -> u32 {
-        (self.beat as u32)
-            .wrapping_mul(self.tick)
-            .wrapping_add(self.origin)
+    /// The time that its rounds take together.
+    fn counted(&self) -> u32 {
+        (self.beat as u32).wrapping_mul(self.tick)
     }
-}
-
-/// The beginning of an id.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Key(u64);
-
-impl Key {
-    pub(crate) fn of(id: &NodeId) -> Self {
-        Self(key(id))
-    }
-}
-
-fn key(id: &NodeId) -> u64 {
-    let mut first = [0; 8];
-    for (place, byte) in first.iter_mut().zip(id.as_str().bytes()) {
-        *place = byte;
-    }
-    u64::from_be_bytes(first)
 }
 
 /// The moment of a sign of life, as pulses keep it.
@@ -268,12 +240,14 @@ mod tests {
     use super::*;
     use crate::address::Url;
     use crate::id::Name;
+    use crate::id::NodeId;
+    use crate::record::Rounds;
     use crate::record::{Card, Ext, Load, Version};
     use std::sync::Arc;
 
     #[test]
     fn a_pulse_is_small() {
-        assert_eq!(size_of::<Pulse>(), 48);
+        assert_eq!(size_of::<Pulse>(), 32);
     }
 
     const TICK: Duration = Duration::from_secs(2);

@@ -81,7 +81,7 @@ impl Node {
             .filter(|entry| entry.record.card.url == pending.to);
         let says_who_it_is = |entry: &&Entry| {
             let member = self.table.get(&entry.record.id);
-            member.is_some_and(|member| member.speaks_ours == Some(true))
+            member.is_some_and(|member| member.pulse.speaks_ours == Some(true))
         };
         let latest = called
             .filter(|entry| !says_who_it_is(entry))
@@ -123,7 +123,7 @@ impl Node {
         }
         self.settle(now, &pending.to, speaker);
         let was_cut_off = self.table.update(speaker, |member| {
-            member.speaks_ours = Some(speaks_ours);
+            member.pulse.speaks_ours = Some(speaks_ours);
             member.odd_mut().failures = 0;
             std::mem::take(&mut member.odd_mut().cut_off)
         });
@@ -224,7 +224,7 @@ impl Node {
             if speaker.is_none() {
                 // Nothing of itself in the answer: an older node, to be asked in its own way from now on.
                 self.table
-                    .update(about, |member| member.speaks_ours = Some(false));
+                    .update(about, |member| member.pulse.speaks_ours = Some(false));
             }
             self.note_no_answer(about);
         }

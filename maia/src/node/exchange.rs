@@ -132,7 +132,7 @@ impl Node {
         let others = self
             .table
             .present()
-            .map(|member| one(member.pulse.id_hash, member.fingerprint, member.pulse.beat));
+            .map(|member| one(member.id_hash, member.fingerprint, member.pulse.beat));
         std::iter::once(own).chain(others).collect()
     }
 
@@ -299,7 +299,7 @@ impl Node {
             let Some(member) = self.table.at(place) else {
                 continue;
             };
-            match place_of(pulse.id_hash) {
+            match place_of(member.id_hash) {
                 Some(at) if theirs[at].fingerprint == member.fingerprint as u32 => {
                     wanted[at] = false;
                     if may_count && theirs[at].beat > pulse.beat {
@@ -380,7 +380,7 @@ impl Node {
             table.entries.iter().map(|entry| &entry.record.id).collect();
         let wanted: BTreeSet<u32> = wanted.iter().copied().collect();
         let answers = |member: Member<'_>| {
-            wanted.contains(&member.pulse.id_hash) || pushed.contains(&member.word().id)
+            wanted.contains(&member.id_hash) || pushed.contains(&member.word().id)
         };
         let told = gossip::worth_telling(&self.table).filter(|member| answers(*member));
         let told = told.map(|member| gossip::listed(member, self.leader.as_ref()));

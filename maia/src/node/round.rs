@@ -257,12 +257,15 @@ impl Node {
     /// Carries out what each member's silence has come to.
     pub(super) fn sweep(&mut self, now: Instant) {
         let mut next = now + self.config.failure_timeout;
+        let (well_below, mut longest) = (self.detector.well_below_millis(), 0);
         let mut to_ask: Vec<(Reverse<Duration>, NodeId)> = Vec::new();
         let mut due: Vec<(NodeId, Verdict)> = Vec::new();
         let judged = self.detector.judged(now);
         for (place, pulse) in self.table.pulses().iter().enumerate() {
-            if let Some(left) = self.detector.is_well(pulse, judged) {
-                next = next.min(now + left);
+            // Almost all are alive and were heard of lately.
+            let silent = pulse.silent_millis(judged);
+            if pulse.status == Status::Alive && silent < well_below {
+                longest = longest.max(silent);
                 continue;
             }
             let Some(member) = self.table.at(place) else {
@@ -280,6 +283,8 @@ impl Node {
                 verdict => due.push((id, verdict)),
             }
         }
+        let longest = Duration::from_millis(longest);
+        let next = next.min(now + self.config.failure_timeout.saturating_sub(longest));
         self.next_sweep = next.max(now + self.sweep_pause());
         for (id, verdict) in due {
             match verdict {

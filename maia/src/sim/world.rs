@@ -85,6 +85,8 @@ pub(super) struct Machine {
     /// When the process was first due for the tick that it has not had yet, by its own clock.
     pub(super) due: Instant,
     pub(super) tick_is_queued: bool,
+    /// The last moment for which it was planned to wake: nothing more is planned for the same.
+    wakes: Option<Instant>,
     pub(super) next_call: CallId,
     /// Calls that the process has not answered.
     pub(super) calls: BTreeMap<CallId, Return>,
@@ -268,6 +270,7 @@ impl World {
             busy_until: Instant::START,
             due: Instant::START,
             tick_is_queued: false,
+            wakes: None,
             next_call: CallId::default(),
             calls: BTreeMap::new(),
             open: BTreeSet::new(),
@@ -359,6 +362,9 @@ impl World {
         self.now = self.now.max(next.at);
         let machine = &mut self.machines[next.machine];
         let is_tick = matches!(next.what, Happening::Wake);
+        if is_tick && machine.wakes == Some(next.at) {
+            machine.wakes = None;
+        }
         match &mut machine.held_back {
             // A process that is stopped finds everything when it goes on; a machine that is, has missed it.
             Some(_) if machine.suspended.is_some() && !is_tick => {}
@@ -468,8 +474,11 @@ impl World {
             self.carry_out(place, output);
         }
         self.look_at_queues(place);
-        let wake = deadline.max(local) + self.machines[place].behind;
-        self.plan(wake, place, Happening::Wake);
+        let machine = &mut self.machines[place];
+        let wake = deadline.max(local) + machine.behind;
+        if machine.wakes.replace(wake) != Some(wake) {
+            self.plan(wake, place, Happening::Wake);
+        }
     }
 
     /// Has the watch look at what just happened on a machine, where one looks and a node of ours runs there.
