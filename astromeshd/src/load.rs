@@ -10,7 +10,7 @@ use sysinfo::System;
 /// Requests that begin and end are told at most this often.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// Tells the node its load before each of its rounds and soon after its requests change, until it is dropped.
+/// Tells the node its load once a round and soon after its requests change, until it is dropped.
 pub(crate) async fn keep_telling(here: Arc<Here>) {
     let Some(mesh) = &here.mesh else {
         return;
@@ -18,7 +18,7 @@ pub(crate) async fn keep_telling(here: Arc<Here>) {
     let Some(settings) = &here.settings.mesh else {
         return;
     };
-    let pace = (settings.config.gossip_interval / 2).max(PAUSE);
+    let pace = settings.config.gossip_interval.max(PAUSE);
     let mut machine = Machine::new();
     loop {
         let (cpu_percent, memory_percent) = machine.measure();

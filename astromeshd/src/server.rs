@@ -2,7 +2,7 @@
 //!
 //! hyper reads and writes HTTP; how long it may wait is watched here, for its own timer does not tell an idle connection
 //! from a slow head and it has none for the rest. Each connection carries a [`Pulse`], and the accept loop looks at all of
-//! them a few times a second.
+//! them about once a second.
 
 mod complaint;
 mod connection;
@@ -14,7 +14,7 @@ mod workers;
 use crate::answer::{Answer, not_found, wrong_method};
 use crate::here::{Here, Phase, Visitor};
 use crate::{channel_api, follow, forget, health, inference, listing, mesh_api, router, runs};
-use astromesh_core::settings::Service;
+use astromesh_core::settings::{HttpLimits, Service};
 use connection::{Connection, Open};
 use crowd::Crowd;
 use hyper::Request;
@@ -34,8 +34,11 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 pub(crate) use workers::Workers;
 
-/// How often connections are looked at: by so much a deadline may be late.
-const ROUND: Duration = Duration::from_millis(250);
+/// How often connections are looked at within the shortest time that they are given, so that no deadline is late by more
+/// than a fifth. To look is to wake up, which is most of what an idle daemon costs.
+const LOOKS: u32 = 5;
+const LONGEST_ROUND: Duration = Duration::from_secs(1);
+const SHORTEST_ROUND: Duration = Duration::from_millis(20);
 
 /// How long accepting pauses where the process has no more files.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -54,7 +57,7 @@ pub(crate) async fn run(
         tasks: JoinSet::new(),
         closing: closing.clone(),
     };
-    let mut rounds = interval(ROUND);
+    let mut rounds = interval(round(&here.settings.limits));
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
@@ -106,6 +109,16 @@ impl Served<'_> {
         let task = self.tasks.spawn_on(task, &runtime);
         self.crowd.add(&pulse, peer, task);
     }
+}
+
+fn round(limits: &HttpLimits) -> Duration {
+    let waits = [
+        limits.first_byte_timeout,
+        limits.headers_timeout,
+        limits.idle_timeout,
+    ];
+    let shortest = waits.into_iter().min().unwrap_or_default();
+    (shortest / LOOKS).clamp(SHORTEST_ROUND, LONGEST_ROUND)
 }
 
 /// Counts one more connection. Where there are as many as may be, another makes way, or this is one too many.
