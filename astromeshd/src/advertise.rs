@@ -4,9 +4,12 @@
 //! `mesh.bind`. Where all of them leave it open, the system is asked which address it would use towards a seed. A node
 //! without seeds cannot ask that: it takes the likeliest address of the host until a peer calls, and then the one that the
 //! peer has reached. Loopback is never guessed where there is anything else, for to other hosts it means themselves.
+//!
+//! What was found out holds as long as the host has that address; `moved` looks after that.
 
 use astromesh_core::settings::{Mesh, Settings};
 use maia::address::{Host, Url, may_be_called};
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,29 +28,48 @@ pub(crate) struct Advertised {
     /// Whether the node is reached on loopback, and so may call others there.
     pub(crate) on_loopback: Arc<AtomicBool>,
     guessed: AtomicBool,
+    /// Whether the operator said so: then it is not for us to doubt.
+    is_written: bool,
 }
 
 impl Advertised {
     /// Finds it out for a node that listens at `address`.
     pub(crate) async fn find(settings: &Settings, mesh: &Mesh, address: SocketAddr) -> Self {
-        let (url, guessed) = match written(settings, mesh, address.port()) {
-            Some(url) => (url, false),
-            None => match towards_seeds(&mesh.config.seeds, address).await {
-                Some(ip) => (Url::from_parts(Host::Ip(ip), address.port()), false),
-                None => {
-                    let ip = most_likely(address)
-                        .await
-                        .unwrap_or(Ipv4Addr::LOCALHOST.into());
-                    let url = Url::from_parts(Host::Ip(ip), address.port());
-                    (url, mesh.config.seeds.is_empty())
-                }
-            },
+        let written = written(settings, mesh, address.port());
+        let is_written = written.is_some();
+        let url = match written {
+            Some(url) => url,
+            None => {
+                let found = find_out(&mesh.config.seeds, address).await;
+                let ip = found.unwrap_or(Ipv4Addr::LOCALHOST.into());
+                Url::from_parts(Host::Ip(ip), address.port())
+            }
         };
         Self {
             on_loopback: Arc::new(AtomicBool::new(url.is_loopback())),
             url,
-            guessed: AtomicBool::new(guessed),
+            guessed: AtomicBool::new(!is_written && mesh.config.seeds.is_empty()),
+            is_written,
         }
+    }
+
+    /// The URL to be told from now on, where the host of `told`, which the others were told until now, is no longer this
+    /// one; `None` where it is, and where nothing better is to be had.
+    pub(crate) async fn moved(
+        &self,
+        told: &Url,
+        seeds: &[Url],
+        address: SocketAddr,
+    ) -> Option<Url> {
+        let &Host::Ip(ip) = told.host() else {
+            return None;
+        };
+        if self.is_written || is_of_this_host(ip).await {
+            return None;
+        }
+        let found = find_out(seeds, address).await?;
+        self.on_loopback.store(false, Ordering::Relaxed);
+        Some(told.on_host(found))
     }
 
     /// Takes note that a peer on another host reached this node at `local`; returns the URL to be told from now on, where
@@ -77,6 +99,20 @@ fn written(settings: &Settings, mesh: &Mesh, port: u16) -> Option<Url> {
     }
     let bound = Url::from_parts(mesh.bind_host.clone()?, port);
     (!bound.is_unspecified() && !bound.is_loopback()).then_some(bound)
+}
+
+/// The address of this host that others may call, as far as it can be found out.
+async fn find_out(seeds: &[Url], address: SocketAddr) -> Option<IpAddr> {
+    match towards_seeds(seeds, address).await {
+        Some(ip) => Some(ip),
+        None => most_likely(address).await,
+    }
+}
+
+/// Whether this host has that address. One may bind to no other; any other trouble says nothing.
+async fn is_of_this_host(ip: IpAddr) -> bool {
+    let bound = UdpSocket::bind((ip, 0)).await;
+    !bound.is_err_and(|error| error.kind() == ErrorKind::AddrNotAvailable)
 }
 
 /// The address of this host that the system would use towards the first seed that it knows a way to.
@@ -196,6 +232,21 @@ mod tests {
             .await;
             assert!(!advertised.url.is_unspecified());
         }
+    }
+
+    #[tokio::test]
+    async fn an_address_that_the_host_no_longer_has_is_found_again() {
+        let advertised = found("0.0.0.0", |_| ()).await;
+        let address = "0.0.0.0:9000".parse().expect("an address");
+        assert_eq!(advertised.moved(&advertised.url, &[], address).await, None);
+        // One set aside for documents (RFC 5737), which no host has.
+        let gone = url("http://192.0.2.7:9000");
+        match advertised.moved(&gone, &[], address).await {
+            Some(found) => assert_eq!(found, advertised.url),
+            None => assert!(advertised.url.is_loopback(), "there was one before"),
+        }
+        let written = found("0.0.0.0", |mesh| mesh.advertise = Some(gone.clone())).await;
+        assert_eq!(written.moved(&gone, &[], address).await, None);
     }
 
     #[tokio::test]

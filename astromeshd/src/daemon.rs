@@ -7,7 +7,7 @@ use crate::here::{Here, Mesh, Parts, Phase};
 use crate::identity::identity;
 use crate::refusals::Told;
 use crate::server::{self, Workers};
-use crate::{inference, leave, load, lookout, offer};
+use crate::{inference, leave, load, lookout, moved, offer};
 use arc_swap::ArcSwap;
 use astromesh_core::api::Withheld;
 use astromesh_core::error::ConfigError;
@@ -133,6 +133,7 @@ impl Daemon {
         }
         tasks.spawn(load::keep_telling(Arc::clone(&here)));
         tasks.spawn(lookout::keep_looking(Arc::clone(&here)));
+        tasks.spawn(moved::keep_true(Arc::clone(&here)));
         let (closing, closes) = watch::channel(false);
         let mut serving = JoinSet::new();
         serving.spawn(server::run(listener, Arc::clone(&here), workers, closes));
