@@ -364,4 +364,15 @@ impl Settings {
             origin: source.origin,
         })
     }
+
+    /// Reads and checks as [`Settings::load`] does, and gives a `runtime.yaml` in which that is written down: what
+    /// variables and flags said stands in it, what nobody said does not. It holds the secrets that the file holds.
+    ///
+    /// # Errors
+    /// Those of [`Settings::load`].
+    pub fn as_file(flags: &Flags, environment: &Environment) -> Result<String, ConfigError> {
+        Self::load(flags, environment)?;
+        let source = Source::find(flags, environment)?;
+        Layers::of(&source, environment, flags)?.as_file()
+    }
 }

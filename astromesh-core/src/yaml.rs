@@ -82,6 +82,20 @@ pub(crate) fn part(text: &str, key: &str) -> Result<Dict, Fault> {
     Ok(value.into_dict().map(without_nothing).unwrap_or_default())
 }
 
+/// `text` with `value` for what it has under `key` at the top, without its comments.
+pub(crate) fn with_part(text: &str, key: &str, value: &Dict) -> Result<String, Fault> {
+    let mut document: serde_yaml::Mapping = read(text)?;
+    let written = serde_yaml::to_value(value).and_then(|value| {
+        document.insert(key.into(), value);
+        serde_yaml::to_string(&document)
+    });
+    written.map_err(|error| Fault {
+        mark: None,
+        key: key.to_owned(),
+        reason: without_place(&error),
+    })
+}
+
 /// Where `key` (`spec.seeds[1]`) stands in `text`, or where the innermost map or list around it does.
 pub(crate) fn locate(text: &str, key: &str) -> Option<Mark> {
     let steps: Vec<&str> = key

@@ -349,6 +349,42 @@ fn every_variable_of_the_guide_does_what_it_says() {
 }
 
 #[test]
+fn what_variables_and_flags_say_can_be_written_down() {
+    let environment = Environment::empty()
+        .on_host("4f1c")
+        .with("ASTROMESH_ROLE", "worker")
+        .with("ASTROMESH_MESH_ENABLED", "true")
+        .with("ASTROMESH_SEEDS", " gateway:8000/, http://two:9000/ ")
+        .with("ASTROMESH_PORT", "9000");
+    let text = Settings::as_file(&Flags::default(), &environment).expect("it is right");
+    for line in [
+        "  name: mesh-worker",
+        "    port: 9000",
+        "    enabled: true",
+        "    node_name: 4f1c",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}:\n{text}");
+    }
+
+    // What was written says the same by itself.
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("runtime.yaml"), text).expect("it can be written");
+    let (written, meant) = (
+        load(&at(&folder), &Environment::empty()),
+        load(&Flags::default(), &environment),
+    );
+    assert_eq!(written.api, meant.api);
+    assert_eq!(written.services, meant.services);
+    assert_eq!(written.node_name, meant.node_name);
+    assert_eq!(written.mesh, meant.mesh);
+    assert_eq!(seeds(&written), ["http://gateway:8000", "http://two:9000"]);
+
+    let wrong = environment.with("ASTROMESH_PORT", "eight thousand");
+    let error = Settings::as_file(&Flags::default(), &wrong).expect_err("that is no port");
+    assert!(error.to_string().contains("ASTROMESH_PORT"), "{error}");
+}
+
+#[test]
 fn a_variable_that_is_set_to_nothing_is_not_set() {
     let settings = from_variables(&[
         ("ASTROMESH_ROLE", ""),

@@ -1,10 +1,12 @@
-//! Which node to talk to, and how long to wait for it: from the command line, the environment, or the defaults.
+//! Which node to talk to, and how long to wait for it: from the command line, the environment, the file that a daemon
+//! beside it would read, or the defaults.
 
 use crate::command::{Command, CommandLine, MeshCommand};
 use crate::outcome::Failure;
 use crate::text::one_line;
-use maia::address::Url;
-use std::net::Ipv4Addr;
+use astromesh_core::settings::{Api, Flags, Settings};
+use maia::address::{Host, Url};
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 /// The daemon's port where nobody says otherwise.
@@ -15,8 +17,10 @@ const PORT: u16 = 8000;
 pub struct Environment {
     /// `ASTROMESH_URL`
     pub url: Option<String>,
-    /// `ASTROMESH_PORT`, the port of the daemon on this machine.
+    /// `ASTROMESH_PORT`, the port of the daemon on this machine, unless `ASTROMESH_AUTO_CONFIG` puts it out of force.
     pub port: Option<String>,
+    /// Where a daemon that finds here what this process does would listen. Absent where it would not start.
+    pub local: Option<Api>,
 }
 
 impl Environment {
@@ -28,9 +32,15 @@ impl Environment {
                 .map(|value| value.to_string_lossy().into_owned())
                 .filter(|value| !value.is_empty())
         };
+        let is_automatic =
+            read("ASTROMESH_AUTO_CONFIG").is_none_or(|value| !value.eq_ignore_ascii_case("false"));
+        let daemons = astromesh_core::settings::Environment::of_process("localhost");
         Self {
             url: read("ASTROMESH_URL"),
-            port: read("ASTROMESH_PORT"),
+            port: read("ASTROMESH_PORT").filter(|_| is_automatic),
+            local: Settings::load(&Flags::default(), &daemons)
+                .ok()
+                .map(|settings| settings.api),
         }
     }
 }
@@ -46,11 +56,13 @@ pub(crate) fn url(line: &CommandLine, environment: &Environment) -> Result<Url, 
     if let Some(text) = &environment.url {
         return read_url("ASTROMESH_URL", text);
     }
-    let port = environment.port.as_deref().map_or(Ok(PORT), read_port)?;
-    read_url(
-        "ASTROMESH_PORT",
-        &format!("http://{}:{port}", Ipv4Addr::LOCALHOST),
-    )
+    let port = environment.port.as_deref().map(read_port).transpose()?;
+    let local = environment.local;
+    let host = local.map(|api| api.host).filter(|ip| !ip.is_unspecified());
+    Ok(Url::from_parts(
+        Host::Ip(host.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))),
+        port.or(local.map(|api| api.port)).unwrap_or(PORT),
+    ))
 }
 
 /// How long the whole command may take.

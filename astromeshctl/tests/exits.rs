@@ -43,6 +43,28 @@ fn failed(ended: &Ended, code: i32, words: &[&str], about: &str) {
     }
 }
 
+/// As in a container with a mounted configuration, where no variable says which port that has.
+#[test]
+fn the_file_of_the_daemon_beside_it_says_where_to_ask() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file =
+        "apiVersion: astromesh/v1\nkind: RuntimeConfig\nspec: {api: {host: 127.0.0.1, port: 1}}\n";
+    std::fs::write(folder.path().join("runtime.yaml"), file).expect("it can be written");
+    let asked = |variables: &[(&str, &str)]| {
+        let mut program = stage::program();
+        program
+            .args(["mesh", "status"])
+            .envs(variables.iter().copied())
+            .current_dir(folder.path());
+        Ended::from(program.output().expect("runs"))
+    };
+    failed(&asked(&[]), 3, &[NOBODY], "the file's port");
+    let other = ("ASTROMESH_PORT", "2");
+    failed(&asked(&[other]), 3, &["http://127.0.0.1:2"], "the variable");
+    let ignored = [other, ("ASTROMESH_AUTO_CONFIG", "false")];
+    failed(&asked(&ignored), 3, &[NOBODY], "out of force");
+}
+
 #[test]
 fn a_stopped_daemon_is_3_and_says_where_it_should_be() {
     for line in ALL {

@@ -25,23 +25,28 @@ fn main() -> ExitCode {
             return ExitCode::from(MISCONFIGURED);
         }
     };
-    let hostname = sysinfo::System::host_name().unwrap_or_default();
-    let settings = Settings::load(&options.flags(), &Environment::of_process(&hostname));
-    let ended = settings
-        .map_err(Failure::configuration)
-        .and_then(|settings| {
-            if options.check {
-                report(&settings)
-            } else {
-                run(settings)
-            }
-        });
-    match ended {
+    match carry_out(&options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             complain(&format!("astromeshd: {}", failure.message));
             ExitCode::from(failure.code)
         }
+    }
+}
+
+fn carry_out(options: &Options) -> Result<(), Failure> {
+    let hostname = sysinfo::System::host_name().unwrap_or_default();
+    let (flags, environment) = (options.flags(), Environment::of_process(&hostname));
+    if options.print {
+        let file = Settings::as_file(&flags, &environment).map_err(Failure::configuration)?;
+        say(file.trim_end());
+        return Ok(());
+    }
+    let settings = Settings::load(&flags, &environment).map_err(Failure::configuration)?;
+    if options.check {
+        report(&settings)
+    } else {
+        run(settings)
     }
 }
 

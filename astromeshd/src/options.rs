@@ -33,11 +33,14 @@ pub struct Options {
     /// check the configuration and exit
     #[argh(switch)]
     pub check: bool,
+    /// print the configuration file that flags, variables and file come to, and exit
+    #[argh(switch)]
+    pub print: bool,
 }
 
 const GRAMMAR: Grammar<'static> = Grammar {
     options: &["--config", "--host", "--port", "--log-level"],
-    words: &["--check"],
+    words: &["--check", "--print"],
     ..Grammar::new("astromeshd", env!("CARGO_PKG_VERSION"))
 };
 

@@ -131,6 +131,22 @@ fn check_says_what_is_valid() {
     );
 }
 
+/// What is printed can be given back as a file.
+#[test]
+fn print_writes_down_what_counts() {
+    let (_folder, path) = config(VALID);
+    let (output, code) = ended(&["--print", "--config", &path, "--port", "9001"]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("port: 9001"), "{said}");
+    let (_folder, path) = config(&said);
+    assert_eq!(ended(&["--check", "--config", &path]).1, 0);
+
+    let (output, code) = ended(&["--print", "--config", &path, "--port", "none"]);
+    assert_eq!(code, 2);
+    assert!(output.stdout.is_empty());
+}
+
 /// What passes the check must start.
 #[test]
 fn check_finds_what_would_stop_the_start() {

@@ -143,10 +143,10 @@ pub(super) const SEEDS: &str = "ASTROMESH_SEEDS";
 /// The variables that `ASTROMESH_AUTO_CONFIG=false` puts out of force.
 const AUTOMATIC: [Setter; 5] = [
     Setter::new(ROLE, "role", text::<Name>),
-    Setter::new(MESH_ENABLED, "spec.mesh.enabled", text::<Switch>),
+    Setter::new(MESH_ENABLED, "spec.mesh.enabled", switch),
     Setter::new("ASTROMESH_NODE_NAME", "spec.mesh.node_name", text::<Name>),
     Setter::new(SEEDS, "spec.mesh.seeds", seeds),
-    Setter::new("ASTROMESH_PORT", "spec.api.port", text::<Port>),
+    Setter::new("ASTROMESH_PORT", "spec.api.port", port),
 ];
 
 /// The variables that always hold.
@@ -156,8 +156,14 @@ const ALWAYS: [Setter; 3] = [
     Setter::new("ASTROMESH_LOG_FORMAT", "log.format", text::<LogFormat>),
 ];
 
-/// Variables that mean something to others: the command line and the recipes.
-const OTHERS: [&str; 2] = ["ASTROMESH_URL", "ASTROMESH_IMAGE"];
+/// Variables that mean something to others: the command line, the image's entrypoint and the recipes.
+const OTHERS: [&str; 5] = [
+    "ASTROMESH_URL",
+    "ASTROMESH_IMAGE",
+    "ASTROMESH_CONTAINER",
+    "ASTROMESH_PUBLISH",
+    "ASTROMESH_ETC",
+];
 
 impl Setter {
     const fn new(
@@ -178,6 +184,14 @@ impl Setter {
 fn text<T: Leaf>(value: &str) -> Result<Value, String> {
     T::read(Scalar::Text(value))?;
     Ok(Value::from(value))
+}
+
+fn switch(value: &str) -> Result<Value, String> {
+    Switch::read(Scalar::Text(value)).map(|Switch(on)| Value::from(on))
+}
+
+fn port(value: &str) -> Result<Value, String> {
+    Port::read(Scalar::Text(value)).map(|Port(port)| Value::from(port))
 }
 
 fn seeds(value: &str) -> Result<Value, String> {
@@ -330,6 +344,13 @@ impl<'a> Layers<'a> {
         })
     }
 
+    /// The file that would say by itself what the layers say together.
+    pub(super) fn as_file(&self) -> Result<String, ConfigError> {
+        let spec = self.figment.extract_inner("spec").unwrap_or_default();
+        yaml::with_part(&self.source.text, "spec", &spec)
+            .map_err(|fault| self.source.complaint(fault))
+    }
+
     /// Whether a variable or a flag has set `key`.
     pub(super) fn is_overridden(&self, key: &str) -> bool {
         self.setter(key).is_some()
@@ -364,10 +385,7 @@ fn given(flags: &Flags) -> Result<Vec<Layer>, ConfigError> {
             Setter::new("--host", "spec.api.host", text::<Listen>),
             &flags.host,
         ),
-        (
-            Setter::new("--port", "spec.api.port", text::<Port>),
-            &flags.port,
-        ),
+        (Setter::new("--port", "spec.api.port", port), &flags.port),
         (
             Setter::new("--log-level", "log.filter", text::<LogFilter>),
             &flags.log_level,

@@ -37,6 +37,7 @@ pub fn program() -> Command {
     for name in [
         "ASTROMESH_URL",
         "ASTROMESH_PORT",
+        "ASTROMESH_AUTO_CONFIG",
         "NO_COLOR",
         "CLICOLOR",
         "CLICOLOR_FORCE",
