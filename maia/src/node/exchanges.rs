@@ -5,7 +5,7 @@ use crate::address::Url;
 use crate::id::NodeId;
 use crate::record::Incarnation;
 use crate::time::Instant;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What an exchange is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +44,8 @@ pub(super) struct Pending {
 #[derive(Debug, Default)]
 pub(super) struct Exchanges {
     pending: BTreeMap<ExchangeId, Pending>,
+    /// The same, by when they will have waited long enough: asked for after everything that happens.
+    by_deadline: BTreeSet<(Instant, ExchangeId)>,
     next: ExchangeId,
 }
 
@@ -57,6 +59,7 @@ impl Exchanges {
     ) -> ExchangeId {
         let exchange = self.next;
         self.next = exchange.next();
+        self.by_deadline.insert((until, exchange));
         self.pending.insert(
             exchange,
             Pending {
@@ -70,21 +73,25 @@ impl Exchanges {
     }
 
     pub(super) fn end(&mut self, exchange: ExchangeId) -> Option<Pending> {
-        self.pending.remove(&exchange)
+        let ended = self.pending.remove(&exchange)?;
+        self.by_deadline.remove(&(ended.until, exchange));
+        Some(ended)
     }
 
     /// When the first of them has waited long enough.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.pending.values().map(|pending| pending.until).min()
+        self.by_deadline.first().map(|(until, _)| *until)
     }
 
-    /// Those that have waited long enough.
+    /// Those that have waited long enough, in the order in which they were begun.
     pub(super) fn overdue(&self, now: Instant) -> Vec<ExchangeId> {
         let overdue = self
-            .pending
+            .by_deadline
             .iter()
-            .filter(|(_, pending)| pending.until <= now);
-        overdue.map(|(&exchange, _)| exchange).collect()
+            .take_while(|(until, _)| *until <= now);
+        let mut overdue: Vec<_> = overdue.map(|(_, exchange)| *exchange).collect();
+        overdue.sort_unstable();
+        overdue
     }
 
     pub(super) fn count(&self, matches: impl Fn(&Purpose) -> bool) -> usize {
@@ -114,6 +121,7 @@ impl Exchanges {
 
     /// Ends all of them at once.
     pub(super) fn clear(&mut self) -> Vec<ExchangeId> {
+        self.by_deadline.clear();
         std::mem::take(&mut self.pending).into_keys().collect()
     }
 }
