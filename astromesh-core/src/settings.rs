@@ -225,6 +225,12 @@ pub struct HttpLimits {
     pub inference_first_byte_timeout: Duration,
     /// How long a provider's answer that has begun may stand still. 60 s.
     pub inference_idle_timeout: Duration,
+    /// How long another node may take to begin its answer. 300 s: a model may have to be loaded first.
+    pub node_first_byte_timeout: Duration,
+    /// How long another node's answer that has begun may stand still. 120 s.
+    pub node_idle_timeout: Duration,
+    /// How long another node's answer may take from its beginning to its end. 1 h.
+    pub node_answer_timeout: Duration,
     /// Open connections. 4,096; fewer where the process may not have so many files.
     pub connections: usize,
     /// From a connection's opening to its first byte. 5 s.
@@ -266,6 +272,9 @@ impl Default for HttpLimits {
             inference_answer_bytes: 8 * 1_024 * 1_024,
             inference_first_byte_timeout: Duration::from_secs(240),
             inference_idle_timeout: Duration::from_secs(60),
+            node_first_byte_timeout: Duration::from_secs(300),
+            node_idle_timeout: Duration::from_secs(120),
+            node_answer_timeout: Duration::from_secs(60 * 60),
             connections: 4_096,
             first_byte_timeout: Duration::from_secs(5),
             headers_timeout: Duration::from_secs(5),

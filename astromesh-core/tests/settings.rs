@@ -180,6 +180,7 @@ fn every_key_of_the_file_arrives() {
     exchange_timeout: 750ms, gossip_body_bytes: 5, body_bytes: 6, header_bytes: 8192, headers: 7, concurrent_gossip: 8, concurrent_requests: 80, queued_requests: 0,
     all_bodies_bytes: 9, connections: 10, inference_body_bytes: 11, inference_answer_bytes: 12,
     inference_first_byte_timeout: 5, inference_idle_timeout: 6,
+    node_first_byte_timeout: 7, node_idle_timeout: 8, node_answer_timeout: 9,
     first_byte_timeout: 1, headers_timeout: 2, body_timeout: 3, idle_timeout: 4,
     sessions: 11, session_messages: 12, session_bytes: 13, all_sessions_bytes: 14, session_timeout: 15,
     channel_body_bytes: 16, callbacks: 17}
@@ -232,6 +233,9 @@ fn every_key_of_the_file_arrives() {
             inference_answer_bytes: 12,
             inference_first_byte_timeout: Duration::from_secs(5),
             inference_idle_timeout: Duration::from_secs(6),
+            node_first_byte_timeout: Duration::from_secs(7),
+            node_idle_timeout: Duration::from_secs(8),
+            node_answer_timeout: Duration::from_secs(9),
             first_byte_timeout: Duration::from_secs(1),
             headers_timeout: Duration::from_secs(2),
             body_timeout: Duration::from_secs(3),

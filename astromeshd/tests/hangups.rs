@@ -23,6 +23,7 @@ const WRONG: &str = "POST /v1/agents/x/run HTTP/1.1\r\nHost: x\r\nTransfer-Encod
 #[derive(Clone, Copy)]
 enum Node {
     Silent,
+    StandsStill,
     Streams,
     BreaksOff,
 }
@@ -52,23 +53,29 @@ async fn serve(mut stream: TcpStream, behaves: Node) {
     if !matches!(first, Ok(1..)) || matches!(behaves, Node::BreaksOff) {
         return;
     }
-    if matches!(behaves, Node::Streams) {
+    if !matches!(behaves, Node::Silent) {
         let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
         drop(stream.write_all(head.as_bytes()).await);
         while stream.write_all(b"9\r\ndata: 1\n\n\r\n").await.is_ok() {
+            if matches!(behaves, Node::StandsStill) {
+                break;
+            }
             let read = timeout(Duration::from_millis(5), stream.read(&mut buffer)).await;
             if let Ok(Ok(0) | Err(_)) = read {
                 return;
             }
         }
-        return;
     }
     while let Ok(1..) = stream.read(&mut buffer).await {}
 }
 
 async fn gateway(threads: usize, url: &str) -> Daemon {
+    limited(threads, url, "").await
+}
+
+async fn limited(threads: usize, url: &str, limits: &str) -> Daemon {
     let spec = format!(
-        "api: {{threads: {threads}}}\nservices: {{agents: false}}\npeers: [{{name: a, url: \"{url}\"}}]"
+        "api: {{threads: {threads}}}\nservices: {{agents: false}}\npeers: [{{name: a, url: \"{url}\"}}]\nlimits: {{{limits}}}"
     );
     alone("gateway", &spec).await
 }
@@ -120,4 +127,45 @@ async fn nothing_stays_in_flight_however_requests_end() {
             eventually("all is closed", || open.load(Ordering::SeqCst) == 0).await;
         }
     }
+}
+
+/// All that comes back, until the connection is closed or the answer has its length.
+async fn answered(gateway: &Daemon) -> String {
+    let mut client = TcpStream::connect(gateway.address()).await.unwrap();
+    let request = WHOLE.replace("Host: x", "Host: x\r\nConnection: close");
+    client.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    drop(
+        timeout(PATIENCE, client.read_to_end(&mut answer))
+            .await
+            .expect("it ends"),
+    );
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn an_answer_has_deadlines_for_its_beginning_its_pauses_and_its_end() {
+    let (silent, open) = node(Node::Silent).await;
+    let gateway = limited(1, &silent, "node_first_byte_timeout: 200ms").await;
+    let answer = answered(&gateway).await;
+    assert!(answer.starts_with("HTTP/1.1 504 "), "{answer}");
+    assert!(answer.contains("outcome is unknown"), "{answer}");
+    eventually("the node has heard", || open.load(Ordering::SeqCst) == 0).await;
+
+    let (stands_still, _) = node(Node::StandsStill).await;
+    let gateway = limited(1, &stands_still, "node_idle_timeout: 200ms").await;
+    let answer = answered(&gateway).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(
+        answer.contains("data: 1") && !answer.ends_with("0\r\n\r\n"),
+        "{answer}"
+    );
+
+    let (streams, open) = node(Node::Streams).await;
+    let gateway = limited(1, &streams, "node_answer_timeout: 300ms").await;
+    let answer = answered(&gateway).await;
+    assert!(answer.matches("data: 1").count() > 1, "{answer}");
+    assert!(!answer.ends_with("0\r\n\r\n"), "{answer}");
+    eventually("the node has heard", || open.load(Ordering::SeqCst) == 0).await;
+    eventually("nothing is in flight", || gateway.in_flight() == 0).await;
 }

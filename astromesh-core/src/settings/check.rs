@@ -135,6 +135,12 @@ pub(super) fn http_limits(part: &LimitsPart) -> HttpLimits {
             defaults.inference_first_byte_timeout,
         ),
         inference_idle_timeout: span(part.inference_idle_timeout, defaults.inference_idle_timeout),
+        node_first_byte_timeout: span(
+            part.node_first_byte_timeout,
+            defaults.node_first_byte_timeout,
+        ),
+        node_idle_timeout: span(part.node_idle_timeout, defaults.node_idle_timeout),
+        node_answer_timeout: span(part.node_answer_timeout, defaults.node_answer_timeout),
         connections: count(part.connections, defaults.connections),
         first_byte_timeout: span(part.first_byte_timeout, defaults.first_byte_timeout),
         headers_timeout: span(part.headers_timeout, defaults.headers_timeout),

@@ -5,24 +5,16 @@ use crate::answer::Answer;
 use crate::gate::Entry;
 use crate::here::Here;
 use astromesh_core::http::{Body, BoxError, ConnectError, Pool, SendError, chain};
+use astromesh_core::settings::HttpLimits;
 use hyper::body::{Bytes, Frame, SizeHint};
 use hyper::{Request, StatusCode};
 use maia::address::Url;
 use maia::selector::counter::{Counter, Running};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::time::{Sleep, sleep, timeout};
-
-/// How long a node may take to begin its answer: a model may have to be loaded first.
-const FIRST_BYTE: Duration = Duration::from_secs(300);
-
-/// How long an answer that has begun may stand still.
-const SILENCE: Duration = Duration::from_secs(120);
-
-/// How long an answer may take in all, for as long as somebody has to be waited for.
-const TOTAL: Duration = Duration::from_secs(3_600);
 
 /// What became of an attempt.
 pub(super) enum Forwarded {
@@ -75,7 +67,8 @@ pub(super) async fn forward(
     in_hand: InHand,
 ) -> Forwarded {
     let began = Instant::now();
-    match timeout(FIRST_BYTE, pool.send(url, request)).await {
+    let patience = in_hand.here.settings.limits.node_first_byte_timeout;
+    match timeout(patience, pool.send(url, request)).await {
         Ok(Ok(mut answer)) => {
             headers::inbound(&mut answer);
             Forwarded::Answered(held(answer, in_hand), began.elapsed())
@@ -90,10 +83,8 @@ pub(super) async fn forward(
             Forwarded::Unknown(StatusCode::BAD_GATEWAY, outcome_unknown(url, "broke off"))
         }
         Err(_) => {
-            let detail = outcome_unknown(
-                url,
-                &format!("did not begin to answer within {FIRST_BYTE:?}"),
-            );
+            let detail =
+                outcome_unknown(url, &format!("did not begin to answer within {patience:?}"));
             Forwarded::Unknown(StatusCode::GATEWAY_TIMEOUT, detail)
         }
     }
@@ -114,19 +105,59 @@ pub(super) fn held(answer: Answer, in_hand: InHand) -> Answer {
     answer.map(|body| {
         Body::new(Held {
             body,
-            _in_hand: in_hand,
-            silence: None,
-            deadline: Instant::now() + TOTAL,
+            in_hand,
+            began: Instant::now(),
+            alarm: None,
         })
     })
 }
 
+/// The body of an answer that may stand still for so long and last for so long.
 struct Held {
     body: Body,
-    _in_hand: InHand,
-    /// Set once there is something to wait for, so that most answers need no timer.
-    silence: Option<Pin<Box<Sleep>>>,
-    deadline: Instant,
+    in_hand: InHand,
+    began: Instant,
+    /// Made when there is something to wait for: most answers need none.
+    alarm: Option<Alarm>,
+}
+
+struct Alarm {
+    sleep: Pin<Box<Sleep>>,
+    /// Whether it is set for the present silence.
+    is_set: bool,
+}
+
+impl Held {
+    /// Ready where nothing came for too long, with what is to be said of it.
+    fn poll_silence(&mut self, context: &mut Context<'_>) -> Poll<String> {
+        let limits = &self.in_hand.here.settings.limits;
+        let silence = limits.node_idle_timeout;
+        let left = limits
+            .node_answer_timeout
+            .saturating_sub(self.began.elapsed());
+        let alarm = self.alarm.get_or_insert_with(|| Alarm {
+            sleep: Box::pin(sleep(silence.min(left))),
+            is_set: true,
+        });
+        if !std::mem::replace(&mut alarm.is_set, true) {
+            let rings = tokio::time::Instant::now() + silence.min(left);
+            alarm.sleep.as_mut().reset(rings);
+        }
+        alarm.sleep.as_mut().poll(context).map(|()| {
+            if self.began.elapsed() >= limits.node_answer_timeout {
+                overlong(limits)
+            } else {
+                format!("nothing came for {silence:?}")
+            }
+        })
+    }
+}
+
+fn overlong(limits: &HttpLimits) -> String {
+    format!(
+        "the answer was not over within {:?}",
+        limits.node_answer_timeout
+    )
 }
 
 impl hyper::body::Body for Held {
@@ -138,20 +169,20 @@ impl hyper::body::Body for Held {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let frame = Pin::new(&mut self.body).poll_frame(context);
-        if frame.is_ready() {
-            self.silence = None;
-            return frame;
+        if frame.is_pending() {
+            return self
+                .poll_silence(context)
+                .map(|what| Some(Err(what.into())));
         }
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        let wait = || Box::pin(sleep(SILENCE.min(left)));
-        let silence = self.silence.get_or_insert_with(wait);
-        ready!(silence.as_mut().poll(context));
-        let trouble = if left.is_zero() {
-            format!("it took longer than {TOTAL:?}")
-        } else {
-            format!("nothing came for {SILENCE:?}")
-        };
-        Poll::Ready(Some(Err(trouble.into())))
+        // An answer in one piece has set no alarm, and is not looked at twice.
+        if let Some(alarm) = &mut self.alarm {
+            alarm.is_set = false;
+            let limits = &self.in_hand.here.settings.limits;
+            if self.began.elapsed() >= limits.node_answer_timeout {
+                return Poll::Ready(Some(Err(overlong(limits).into())));
+            }
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {
