@@ -37,21 +37,23 @@ what_is_hurt_is_suspect_and_dead_in_time_and_heals() {
     discard "$id"
 }
 
+# The third finds its address taken by another container when it comes back, and gets a new one. That one is begun before
+# the first is killed, or it could take the address of either.
 hurt_all() {
-    since=("$(now_ms)")
-    docker kill "$(scaled 1)"
-    since+=("$(now_ms)")
-    docker pause "$(scaled 2)"
-    since+=("$(now_ms)")
+    since[2]=$(now_ms)
     docker network disconnect "${project}_default" "$(scaled 3)"
-    since+=("$(now_ms)")
+    printf 'disconnected within %s ms\n' "$(($(now_ms) - since[2]))"
+    start --network "${project}_default" "$image" sh -c 'sleep 300'
+    since[0]=$(now_ms)
+    docker kill "$(scaled 1)"
+    since[1]=$(now_ms)
+    docker pause "$(scaled 2)"
+    since[3]=$(now_ms)
     deafen --append
 }
 
-# The third finds its address taken by another container, and gets a new one.
 heal_all() {
     docker start "$(scaled 1)"
-    start --network "${project}_default" "$image" sh -c 'sleep 300'
     docker unpause "$(scaled 2)"
     docker network connect "${project}_default" "$(scaled 3)"
     deafen --delete
