@@ -214,6 +214,10 @@ fn operations() -> Vec<Vec<u8>> {
     seeds.push(vec![
         1, 13, 0, 99, 0, 1, 255, 14, 0, 1, 40, 15, 1, 2, 0, 1, 4, 90,
     ]);
+    // Of one that crashed a stranger says that it left.
+    seeds.push(vec![
+        2, 91, 0, 2, 201, 0, 154, 2, 207, 18, 59, 200, 0, 255, 255, 255, 22, 22,
+    ]);
     seeds
 }
 

@@ -222,6 +222,9 @@ impl Sim {
             address: Some(IpAddr::V4(Ipv4Addr::new(10, 255, 255, 254))),
             on_this_host: false,
         };
+        if let Some(watch) = &mut self.world.watch {
+            watch.hear_stranger(&request);
+        }
         self.world.call(name, caller, request)
     }
 

@@ -80,6 +80,7 @@ fn in_a_mesh_of_a_hundred_the_rest_hears_it_by_gossip() {
 #[test]
 fn that_somebody_left_is_not_believed_of_one_who_answers() {
     let mut mesh = Sim::new(4, &FIVE);
+    mesh.watch();
     mesh.run_for(secs(20));
     let bob = mesh.id("bob").expect("it runs").clone();
     mesh.inject("ana", None, Request::Leave(Subject::Id(bob)));
@@ -94,6 +95,7 @@ fn that_somebody_left_is_not_believed_of_one_who_answers() {
         !shows(&mesh, "ana", "bob"),
         "nobody listens there, so it is believed"
     );
+    assert!(mesh.violations().is_empty(), "{:#?}", mesh.violations());
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //! it is told, lets others believe that much and no more, and once its owner is above it, nothing is forgiven.
 
 use crate::id::NodeId;
-use crate::message::{Entry, Reply, Request};
+use crate::message::{Entry, Reply, Request, Subject};
 use crate::record::{Incarnation, Version};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,8 +14,10 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) struct Lies {
     /// Whose words were forged, and of which life: the versions of that one may be anything.
     about: BTreeMap<NodeId, Incarnation>,
-    /// Who was said to have left.
+    /// Who was said to have left, in a word that passed for its own.
     departed: BTreeSet<NodeId>,
+    /// Who was said to have left by somebody else.
+    said_to_leave: BTreeSet<NodeId>,
     /// Whether counts of rounds were untrue: they are about everybody.
     counts: bool,
 }
@@ -24,6 +26,9 @@ impl Lies {
     pub(super) fn note_request(&mut self, request: &Request) {
         self.note_all(entries_of_request(request));
         self.counts |= matches!(request, Request::Exchange(_));
+        if let Request::Leave(Subject::Id(id)) = request {
+            self.said_to_leave.insert(id.clone());
+        }
     }
 
     pub(super) fn note_reply(&mut self, reply: &Reply) {
@@ -68,9 +73,9 @@ impl Lies {
         counted || told.is_some_and(|told| version.incarnation <= *told)
     }
 
-    /// Whether somebody may believe that `id` left.
-    pub(super) fn excuse_departure(&self, id: &NodeId) -> bool {
-        self.departed.contains(id)
+    /// Whether somebody may believe that `id` left; `refused` says that it asked, and nobody listens there any more.
+    pub(super) fn excuse_departure(&self, id: &NodeId, refused: bool) -> bool {
+        self.departed.contains(id) || refused && self.said_to_leave.contains(id)
     }
 }
 

@@ -314,7 +314,7 @@ impl Watch {
         // Who is there now may have left, and answered so.
         let mut others = self.written.values();
         let has_left = others.any(|other| other.has_left && other.url == written.url);
-        let excused = has_left || self.lies.excuse_departure(&gone.id);
+        let excused = has_left || self.lies.excuse_departure(&gone.id, moment.refused);
         if gone.confirmed && !excused && node.status(&gone.id) == Some(Status::Left) {
             let what = "has left to it, and never did";
             self.violated(moment, node, gone, what);
@@ -352,6 +352,13 @@ impl Watch {
             Output::Send { request, .. } => self.lies.note_request(request),
             Output::Reply { reply, .. } => self.lies.note_reply(reply),
             _ => {}
+        }
+    }
+
+    /// Hears what a stranger asks.
+    pub(super) fn hear_stranger(&mut self, request: &Request) {
+        if let Request::Leave(_) = request {
+            self.lies.note_request(request);
         }
     }
 
