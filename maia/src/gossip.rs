@@ -6,6 +6,7 @@
 use crate::id::NodeId;
 use crate::member::Member;
 use crate::message::{Entry, Status};
+use crate::pulse::Pulse;
 use crate::rng::Rng;
 use crate::table::Table;
 
@@ -13,16 +14,17 @@ use crate::table::Table;
 /// than one.
 const LUCKY_DRAWS: usize = 4;
 
-/// Up to `fanout` members that make up the mesh and for whom `wanted` holds, drawn at random.
+/// Up to `fanout` members that make up the mesh and for whom `wanted` holds, drawn at random. It is given the pulse and its
+/// place: where nobody fits all are looked at, and the rest of a member lies far away.
 pub(crate) fn peers(
     table: &Table,
     fanout: usize,
     rng: &mut Rng,
-    wanted: impl Fn(Member<'_>) -> bool,
+    wanted: impl Fn(&Pulse, usize) -> bool,
 ) -> Vec<NodeId> {
     let fits = |place: usize| {
-        let member = table.at(place).filter(|member| member.is_present());
-        member.is_some_and(&wanted)
+        let pulse = table.pulses().get(place);
+        pulse.is_some_and(|pulse| pulse.is_present() && wanted(pulse, place))
     };
     let mut chosen: Vec<usize> = Vec::new();
     for _ in 0..LUCKY_DRAWS * fanout {

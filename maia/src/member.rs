@@ -161,11 +161,8 @@ impl Member<'_> {
         self.pulse.is_present()
     }
 
-    /// Whether it is one of our nodes, as far as is known: it answered like one, or its record still has what only ours
-    /// write.
     pub(crate) fn is_ours(self) -> bool {
-        let answered_so = self.pulse.speaks_ours;
-        answered_so.unwrap_or_else(|| self.row.word.ext.is_some())
+        self.pulse.is_ours()
     }
 
     /// The newest version that is known of it.

@@ -52,6 +52,8 @@ pub(crate) struct Pulse {
     pub(crate) is_draining: bool,
     /// Whether it speaks as our nodes do, once it has answered.
     pub(crate) speaks_ours: Option<bool>,
+    /// Whether its word has what only ours write.
+    writes_ours: bool,
 }
 
 /// How a member's rounds lie on this node's clock: the least of arrival minus rounds, over the last 64 to 128 of
@@ -88,6 +90,7 @@ impl Pulse {
             says_it_leads: false,
             is_draining: false,
             speaks_ours: None,
+            writes_ours: false,
         };
         pulse.go_by(record);
         pulse.forget_pace();
@@ -100,6 +103,13 @@ impl Pulse {
         self.beat = record.beat().unwrap_or(0);
         self.says_it_leads = record.says_it_leads();
         self.is_draining = record.is_draining();
+        self.writes_ours = record.ext.is_some();
+    }
+
+    /// Whether it is one of our nodes, as far as is known: it answered like one, or its word still has what only ours
+    /// write.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.speaks_ours.unwrap_or(self.writes_ours)
     }
 
     pub(crate) fn counts_rounds(&self) -> bool {

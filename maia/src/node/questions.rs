@@ -154,10 +154,12 @@ impl Node {
 
     /// The direct question went unanswered: up to three others are asked whether they can reach the member.
     pub(super) fn ask_through_others(&mut self, now: Instant, id: &NodeId) {
-        let helps = |member: Member<'_>| {
-            member.word().id != *id && member.is_ours() && member.status() == Status::Alive
-        };
-        let helpers = gossip::peers(&self.table, ASKED_THROUGH, &mut self.rng, helps);
+        let is_other = |member: Member<'_>| member.word().id != *id;
+        let helpers = gossip::peers(&self.table, ASKED_THROUGH, &mut self.rng, |pulse, place| {
+            pulse.is_ours()
+                && pulse.status == Status::Alive
+                && self.table.at(place).is_some_and(is_other)
+        });
         if helpers.is_empty() {
             self.give_up_asking(now, id);
             return;

@@ -7,6 +7,7 @@ use crate::detector::Verdict;
 use crate::event::Reason;
 use crate::gossip;
 use crate::id::NodeId;
+use crate::member::Member;
 use crate::message::{Entry, Failure, Request, Status, Subject};
 use crate::pulse::Pulse;
 use crate::time::{Instant, Wall};
@@ -125,9 +126,10 @@ impl Node {
 
     fn tell_some(&mut self, now: Instant) {
         let fanout = self.config.gossip_fanout;
-        let exchanges = &self.exchanges;
-        let peers = gossip::peers(&self.table, fanout, &mut self.rng, |member| {
-            !exchanges.is_gossiping(member.url())
+        let (table, exchanges) = (&self.table, &self.exchanges);
+        let is_free = |member: Member<'_>| !exchanges.is_gossiping(member.url());
+        let peers = gossip::peers(table, fanout, &mut self.rng, |_, place| {
+            table.at(place).is_some_and(is_free)
         });
         let peers: Vec<(Url, bool)> = peers
             .iter()
@@ -183,8 +185,8 @@ impl Node {
     fn send_heartbeats(&mut self, now: Instant) {
         self.next_heartbeat = next_after(self.next_heartbeat, self.config.heartbeat_interval, now);
         let fanout = self.config.gossip_fanout;
-        for id in gossip::peers(&self.table, fanout, &mut self.rng, |member| {
-            !member.is_ours()
+        for id in gossip::peers(&self.table, fanout, &mut self.rng, |pulse, _| {
+            !pulse.is_ours()
         }) {
             self.tell(now, &id);
         }
@@ -206,14 +208,14 @@ impl Node {
 
     /// Tells up to [`TOLD_AT_ONCE`] members of a change, without waiting for the round.
     pub(super) fn tell_everyone(&mut self, now: Instant) {
-        for id in gossip::peers(&self.table, TOLD_AT_ONCE, &mut self.rng, |_| true) {
+        for id in gossip::peers(&self.table, TOLD_AT_ONCE, &mut self.rng, |_, _| true) {
             self.tell(now, &id);
         }
     }
 
     /// Tells up to [`TOLD_AT_ONCE`] members that this node left; the others hear it from them.
     pub(super) fn say_farewell(&mut self, now: Instant) {
-        let peers = gossip::peers(&self.table, TOLD_AT_ONCE, &mut self.rng, |_| true);
+        let peers = gossip::peers(&self.table, TOLD_AT_ONCE, &mut self.rng, |_, _| true);
         let known: Vec<(Url, bool)> = peers
             .iter()
             .filter_map(|id| self.table.get(id))
