@@ -44,6 +44,8 @@ struct Mesh {
     crashed: BTreeSet<&'static str>,
     paused: BTreeSet<&'static str>,
     left: BTreeSet<&'static str>,
+    /// Those that will never lead again in this life; one is spared, for where nobody may lead nobody does.
+    drained: BTreeSet<&'static str>,
     /// What was once said, to be said again.
     overheard: Vec<Entry>,
 }
@@ -67,6 +69,7 @@ impl Mesh {
             crashed: BTreeSet::new(),
             paused: BTreeSet::new(),
             left: BTreeSet::new(),
+            drained: BTreeSet::new(),
             overheard: Vec::new(),
         }
     }
@@ -169,7 +172,7 @@ impl Mesh {
         self.sim.set_wall_off(name, off);
     }
 
-    fn command(&mut self, name: &str, choices: &mut Bytes<'_>) {
+    fn command(&mut self, name: &'static str, choices: &mut Bytes<'_>) {
         // Where nothing runs, or all that runs is stopped, nobody takes a command.
         if self.crashed.contains(name) || self.paused.contains(name) {
             return;
@@ -178,7 +181,11 @@ impl Mesh {
         let command = match choices.below(4) {
             0 => Command::Load(load()),
             1 => Command::Agents(vec![Label::new("coder").expect("a label")]),
-            2 => Command::Drain,
+            2 if self.drained.len() + 1 < self.names.len() => {
+                self.drained.insert(name);
+                Command::Drain
+            }
+            2 => return,
             _ => match self.sim.id(choices.choose(self.names)) {
                 Some(id) => Command::Forget(id.clone()),
                 None => return,

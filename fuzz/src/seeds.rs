@@ -214,6 +214,10 @@ fn operations() -> Vec<Vec<u8>> {
     seeds.push(vec![
         1, 13, 0, 99, 0, 1, 255, 14, 0, 1, 40, 15, 1, 2, 0, 1, 4, 90,
     ]);
+    // All are asked to drain.
+    seeds.push(vec![
+        0, 200, 224, 255, 255, 249, 12, 60, 128, 2, 2, 60, 1, 58, 249, 12, 60, 58, 1, 255,
+    ]);
     // Of one that crashed a stranger says that it left.
     seeds.push(vec![
         2, 91, 0, 2, 201, 0, 154, 2, 207, 18, 59, 200, 0, 255, 255, 255, 22, 22,
