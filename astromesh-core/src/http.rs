@@ -20,4 +20,4 @@ pub use patient::patient;
 pub use pool::{Pool, PoolSettings, SendError};
 pub use stream::Stream;
 pub use timer::TokioTimer;
-pub use transport::HttpTransport;
+pub use transport::{Exchanged, HttpTransport, Observer};

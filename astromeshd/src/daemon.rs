@@ -5,13 +5,14 @@ use crate::agents::Agents;
 use crate::events::Events;
 use crate::here::{Here, Mesh, Parts, Phase};
 use crate::identity::identity;
+use crate::metrics::Metrics;
 use crate::refusals::Told;
 use crate::server::{self, Workers};
 use crate::{inference, leave, load, lookout, moved, offer};
 use arc_swap::ArcSwap;
 use astromesh_core::api::Withheld;
 use astromesh_core::error::ConfigError;
-use astromesh_core::http::{HttpTransport, Pool, PoolSettings, Reach, TokioTimer};
+use astromesh_core::http::{HttpTransport, Observer, Pool, PoolSettings, Reach, TokioTimer};
 use astromesh_core::settings::{self, Settings};
 use maia::address::Url;
 use maia::driver::{Driver, Timer};
@@ -104,15 +105,19 @@ impl Daemon {
         let id = NodeId::new(&uuid.to_string())?;
         let (seed, node_seed) = uuid.as_u64_pair();
         let in_flight = Arc::new(InFlight::default());
+        let metrics = Arc::new(Metrics::default());
+        metrics.loaded(true);
         let mut tasks = JoinSet::new();
         let mesh = match &settings.mesh {
             Some(mesh) => {
                 let advertised = Advertised::find(&settings, mesh, address).await;
                 let identity = identity(&settings, agents.names(), &id, &advertised.url)?;
                 let rng = Rng::from_seed(node_seed);
-                Some(drive(
-                    mesh, identity, advertised, rng, &in_flight, &mut tasks,
-                )?)
+                let shared = Shared {
+                    in_flight: Arc::clone(&in_flight),
+                    metrics: Arc::clone(&metrics),
+                };
+                Some(drive(mesh, identity, advertised, rng, shared, &mut tasks)?)
             }
             None => None,
         };
@@ -122,6 +127,7 @@ impl Daemon {
             id,
             agents,
             mesh,
+            metrics,
             in_flight,
             listed,
             seed,
@@ -266,13 +272,19 @@ impl Daemon {
     }
 }
 
+/// What the task that owns the node shares with those who answer requests.
+struct Shared {
+    in_flight: Arc<InFlight>,
+    metrics: Arc<Metrics>,
+}
+
 /// Makes the node and the task that owns it.
 fn drive(
     mesh: &settings::Mesh,
     identity: Identity,
     advertised: Advertised,
     rng: Rng,
-    in_flight: &Arc<InFlight>,
+    Shared { in_flight, metrics }: Shared,
     tasks: &mut JoinSet<()>,
 ) -> Result<Mesh, Invalid> {
     let timer = TokioTimer::start();
@@ -286,18 +298,19 @@ fn drive(
     )?;
     let on_loopback = Arc::clone(&advertised.on_loopback);
     let transport = HttpTransport::new(mesh.config.seeds.iter().cloned(), Arc::clone(&on_loopback));
+    let transport = transport.observed_by(Arc::clone(&metrics) as Arc<dyn Observer>);
     let view = Arc::new(ArcSwap::new(node.view()));
     let (driver, handle) = Driver::new(node, transport, timer);
-    let choices = Choices::of(&view.load(), in_flight, &Choices::default());
+    let choices = Choices::of(&view.load(), &in_flight, &Choices::default());
     let choices = Arc::new(ArcSwap::from_pointee(choices));
     let published = watch::Sender::new(std::time::Instant::now());
     let publishing = published.clone();
-    let (newest, reports) = (Arc::clone(&view), Arc::clone(in_flight));
+    let (newest, reports) = (Arc::clone(&view), in_flight);
     let chosen_from = Arc::clone(&choices);
     let (before, noted) = (Arc::clone(&view), Arc::clone(&events));
     let driver = driver.on_event(move |event| {
         report(&event);
-        noted.note(&event, &before.load());
+        metrics.happened(noted.note(&event, &before.load()));
     });
     let mut told = Told::default();
     let driver = driver.on_view(move |view| {

@@ -61,8 +61,8 @@ impl Events {
         }
     }
 
-    /// Takes note of `event`, which happened now in the mesh that looked like `view` until then.
-    pub(crate) fn note(&self, event: &Event, view: &View) {
+    /// Takes note of `event`, which happened now in the mesh that looked like `view` until then. Says of which kind it is.
+    pub(crate) fn note(&self, event: &Event, view: &View) -> String {
         let mut kept = self.kept();
         let mut noted = wording::told(event, |id| name(id, view, &kept));
         if let (true, Some(me)) = (noted.node_id.is_empty(), view.me()) {
@@ -71,13 +71,14 @@ impl Events {
         }
         noted.id = self.newest.borrow().id + 1;
         noted.at = unix_seconds();
-        let id = noted.id;
+        let (id, kind) = (noted.id, noted.kind.clone());
         kept.push_back(noted);
         if kept.len() > KEPT {
             kept.pop_front();
         }
         drop(kept);
         self.newest.send_modify(|newest| newest.id = id);
+        kind
     }
 
     /// Ends every reader's stream, and lets nobody begin another.

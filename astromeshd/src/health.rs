@@ -39,6 +39,11 @@ fn health(here: &Here) -> Answer {
     json(StatusCode::OK, &health)
 }
 
+/// Whether this node takes traffic.
+pub(crate) fn is_ready(here: &Here) -> bool {
+    readiness(here).ready
+}
+
 fn ready(here: &Here) -> Answer {
     let readiness = readiness(here);
     let status = if readiness.ready {
@@ -284,7 +289,8 @@ fn outlook(
     }
 }
 
-fn counters(counters: &Counters) -> BTreeMap<String, u64> {
+/// What was refused or failed, by name.
+pub(crate) fn counters(counters: &Counters) -> BTreeMap<String, u64> {
     let Counters {
         refused_requests,
         skipped_records,

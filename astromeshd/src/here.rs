@@ -10,6 +10,7 @@ use crate::catalog::Catalog;
 use crate::channels::Channels;
 use crate::events::Events;
 use crate::gate::Gate;
+use crate::metrics::Metrics;
 use crate::providers::Providers;
 use crate::refusals::Refusals;
 use crate::router::Budget;
@@ -68,6 +69,8 @@ pub(crate) struct Here {
     pub(crate) listed: Pool,
     /// How requests ended.
     pub(crate) tally: Tally,
+    /// What is counted for Prometheus.
+    pub(crate) metrics: Arc<Metrics>,
     /// What was turned away at a bound, by the name of the bound.
     pub(crate) turned_away: Arc<Tally>,
     /// Whose refused calls the log has heard of.
@@ -172,6 +175,7 @@ impl Here {
             running,
             listed: parts.listed,
             tally: Tally::default(),
+            metrics: parts.metrics,
             bodies: Bodies::new(limits.all_bodies_bytes, Arc::clone(&turned_away)),
             turned_away,
             refusals: Refusals::default(),
@@ -356,6 +360,7 @@ pub(crate) struct Parts {
     pub(crate) id: NodeId,
     pub(crate) agents: Agents,
     pub(crate) mesh: Option<Mesh>,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) in_flight: Arc<InFlight>,
     pub(crate) listed: Pool,
     pub(crate) seed: u64,

@@ -25,6 +25,7 @@ use maia::id::Label;
 use maia::selector::candidates::Candidate;
 use maia::view::Want;
 use std::sync::Arc;
+use std::time::Instant;
 
 const MODELS: &str = "/v1/models";
 
@@ -183,8 +184,11 @@ impl Wanted for Model {
     }
 
     async fn run(&self, here: &Arc<Here>, request: Request<Body>) -> Result<Answer, Answer> {
+        let began = Instant::now();
         let answer = here.providers.complete(&self.ask, request.headers()).await;
-        answer.map(|mut answer| {
+        answer.map(|answer| {
+            let models = &here.metrics.models;
+            let mut answer = models.heeded(answer, &self.ask.model, began);
             let name = HeaderName::from_static(INFERENCE_NODE_HEADER);
             let node = header_text(here.name());
             answer.headers_mut().insert(name, node);

@@ -33,6 +33,7 @@ mod load;
 pub mod logging;
 mod lookout;
 mod mesh_api;
+mod metrics;
 mod moved;
 mod offer;
 pub mod options;

@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// Goes on until it is dropped.
 pub(crate) async fn keep_looking(here: Arc<Here>) {
     let mut rounds = interval(ROUND);
-    let mut asked = BTreeSet::new();
+    let (mut asked, mut out) = (BTreeSet::new(), BTreeSet::new());
     let mut answers = JoinSet::new();
     loop {
         rounds.tick().await;
@@ -35,7 +35,12 @@ pub(crate) async fn keep_looking(here: Arc<Here>) {
                 }
             }
         }
-        for id in here.in_flight.review(here.now()) {
+        let away = here.in_flight.review(here.now());
+        let out_now = here.in_flight.out();
+        let ejected = out_now.difference(&out).count();
+        here.metrics.ejections.inc_by(ejected as u64);
+        out = out_now;
+        for id in away {
             if asked.contains(&id) {
                 continue;
             }

@@ -7,7 +7,7 @@ use crate::bodies::{Longest, Whole};
 use crate::here::{Here, Mesh, Phase, Visitor, node_id};
 use crate::leave;
 use astromesh_core::http::BoxError;
-use hyper::body::Bytes;
+use hyper::body::{Body as _, Bytes};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Request, StatusCode};
 use maia::message::{Caller, Refusal, Reply, Request as Message, Subject};
@@ -33,7 +33,13 @@ where
         return mesh_off();
     };
     let path = endpoint.path();
+    let received = request.body().size_hint().lower();
     let answer = enabled(here, mesh, visitor, endpoint, request).await;
+    let (sent, taken) = (
+        answer.body().size_hint().lower(),
+        answer.status().is_success(),
+    );
+    here.metrics.was_called(endpoint, received, sent, taken);
     if !answer.status().is_success() {
         here.tally.count("mesh_refused");
         let what = format!("was refused {path} with {}", answer.status());

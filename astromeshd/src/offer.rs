@@ -36,6 +36,7 @@ pub(crate) async fn keep_up(here: Arc<Here>, mut folder: Folder) {
         };
         for complaint in look.complaints {
             here.turned_away.count("agent_files");
+            here.metrics.loaded(false);
             log::warn!("{complaint}; what there was before stays as it is");
         }
         if look.changed {
@@ -66,12 +67,14 @@ async fn take_up(here: &Here, catalogue: Catalogue) {
     catalogue.look_after(&here.listed).await;
     if let Err(error) = identity::try_out(&here.settings, catalogue.names()) {
         here.turned_away.count("record_bytes");
+        here.metrics.loaded(false);
         log::warn!("the agents stay as they were, for with those there are now: {error}");
         return;
     }
     let (before, now) = (here.agents.names(), catalogue.names());
     let withheld = catalogue.withheld();
     here.agents.replace(catalogue);
+    here.metrics.loaded(true);
     let but_not = |these: &[Label], those: &[Label]| {
         let found = these.iter().filter(|name| !those.contains(name));
         found

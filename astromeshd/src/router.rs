@@ -126,6 +126,9 @@ pub(crate) async fn run<W: Wanted>(
     let routed = job.route(origin, request).await;
     let ran_here = routed.outcome == "local";
     here.tally.count(routed.outcome);
+    if routed.attempts > 1 {
+        here.metrics.retries.inc_by(u64::from(routed.attempts - 1));
+    }
     let mut answer = job.finished(routed, id);
     if origin.is_node() {
         let active = HeaderValue::from(here.running.now());

@@ -13,6 +13,7 @@ mod workers;
 
 use crate::answer::{Answer, not_found, wrong_method};
 use crate::here::{Here, Phase, Visitor};
+use crate::metrics::{self, Route};
 use crate::{channel_api, follow, forget, health, inference, listing, mesh_api, router, runs};
 use astromesh_core::settings::{HttpLimits, Service};
 use connection::{Connection, Open};
@@ -27,7 +28,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -150,7 +151,9 @@ async fn refused(here: &Here, crowd: &mut Crowd, error: &io::Error) {
 
 /// Answers one request.
 async fn answer(here: &Arc<Here>, visitor: &Visitor, request: Request<Incoming>) -> Answer {
+    let (began, route) = (Instant::now(), Route::of(request.uri().path()));
     let mut answer = dispatch(here, visitor, request).await;
+    here.metrics.answered(here, route, &answer, began.elapsed());
     let headers = answer.headers_mut();
     if here.mesh.is_some() {
         headers.insert(NODE_ID_HEADER, here.id_text.clone());
@@ -172,6 +175,9 @@ async fn dispatch(here: &Arc<Here>, visitor: &Visitor, request: Request<Incoming
         return answer;
     }
     match path.as_str() {
+        "/metrics" if here.offers(Service::Observability) => {
+            return metrics::answer(here, request.method());
+        }
         "/v1/mesh/events" => return follow::answer(here, &request),
         "/v1/mesh/forget" => return forget::answer(here, visitor, request).await,
         path if path.starts_with("/v1/mesh/") => {

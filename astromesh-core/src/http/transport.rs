@@ -11,8 +11,10 @@ use maia::id::NodeId;
 use maia::message::{Answer, Failure, Request as Message};
 use maia::wire::{self, ASK_HEADER, Call, Endpoint, NODE_ID_HEADER};
 use std::collections::BTreeSet;
+use std::fmt::Debug;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
 
 /// The longest answer that is read.
 const ANSWER_BYTES: usize = 8 * 1_024 * 1_024;
@@ -26,6 +28,28 @@ pub struct HttpTransport {
     peers: Pool,
     anywhere: Pool,
     seeds: Arc<BTreeSet<Url>>,
+    observer: Option<Arc<dyn Observer>>,
+}
+
+/// One call to a peer, after it is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exchanged {
+    /// What was called.
+    pub endpoint: Endpoint,
+    /// Bytes of the request's body.
+    pub sent: u64,
+    /// Bytes of the answer's body; 0 where none was read.
+    pub received: u64,
+    /// From the call to the end of the answer, or to the failure.
+    pub took: Duration,
+    /// Whether there was an answer that could be understood and that took what was said.
+    pub answered: bool,
+}
+
+/// Told of each call to a peer after it is over. It must not take long: a round waits for it.
+pub trait Observer: Debug + Send + Sync {
+    /// This call is over.
+    fn exchanged(&self, exchanged: &Exchanged);
 }
 
 impl HttpTransport {
@@ -36,6 +60,16 @@ impl HttpTransport {
             peers: Pool::new(PoolSettings::new(Reach::Peers { on_loopback })),
             anywhere: Pool::new(PoolSettings::new(Reach::Anywhere)),
             seeds: Arc::new(seeds.into_iter().collect()),
+            observer: None,
+        }
+    }
+
+    /// The same, which tells `observer` of every call.
+    #[must_use]
+    pub fn observed_by(self, observer: Arc<dyn Observer>) -> Self {
+        Self {
+            observer: Some(observer),
+            ..self
         }
     }
 }
@@ -52,14 +86,25 @@ impl Transport for HttpTransport {
         } else {
             &self.peers
         };
-        let pool = pool.clone();
+        let (pool, observer) = (pool.clone(), self.observer.clone());
         async move {
-            let endpoint = Endpoint::of(&request);
-            let call = written(&from, wire::encode_request(&request));
-            match pool.send(&to, call).await {
-                Ok(response) => understood(endpoint, response).await,
+            let (endpoint, began) = (Endpoint::of(&request), Instant::now());
+            let call = wire::encode_request(&request);
+            let (sent, mut received) = (call.body.len() as u64, 0);
+            let outcome = match pool.send(&to, written(&from, call)).await {
+                Ok(response) => understood(endpoint, response, &mut received).await,
                 Err(trouble) => Err(failure(&trouble)),
+            };
+            if let Some(observer) = observer {
+                observer.exchanged(&Exchanged {
+                    endpoint,
+                    sent,
+                    received,
+                    took: began.elapsed(),
+                    answered: outcome.is_ok(),
+                });
             }
+            outcome
         }
     }
 }
@@ -82,12 +127,14 @@ fn written(from: &NodeId, call: Call) -> Request<super::Body> {
 async fn understood(
     endpoint: Endpoint,
     response: Response<super::Body>,
+    received: &mut u64,
 ) -> Result<Answer, Failure> {
     let (head, body) = response.into_parts();
     let from = head.headers.get(NODE_ID_HEADER);
     let from = from.map(HeaderValue::as_bytes);
     let body = read_bounded(body, ANSWER_BYTES).await;
     let body = body.map_err(|error| Failure::Unusable(error.to_string()))?;
+    *received = body.len() as u64;
     wire::decode_answer(endpoint, head.status.as_u16(), from, &body)
 }
 

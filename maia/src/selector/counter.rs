@@ -13,7 +13,7 @@ use crate::record::Incarnation;
 use crate::sync::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Mutex, Ordering, locked};
 use crate::time::Instant;
 use crate::view::{Seen, View};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// How many requests this node has in flight to each member. Counters belong to ids, not to rows of the table, so they
@@ -117,6 +117,15 @@ impl InFlight {
             }
         }
         away
+    }
+
+    /// The ids of those that are [shut out](State::is_out) now.
+    pub fn out(&self) -> BTreeSet<NodeId> {
+        let counters = locked(&self.counters);
+        let out = counters
+            .iter()
+            .filter(|(_, counter)| counter.state().is_out());
+        out.map(|(id, _)| id.clone()).collect()
     }
 
     /// All requests in flight, to whomever.
