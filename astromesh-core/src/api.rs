@@ -191,12 +191,15 @@ pub struct LeaderStatus {
 /// One seed.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct SeedStatus {
-    /// Its address.
+    /// Its address, or the name, as the settings have it.
     pub url: String,
-    /// `trying`, `joined` or `failing`.
+    /// `trying`, `joined` or `failing`; `itself` where it leads to the answering node and nobody else.
     pub status: String,
     /// Why it fails.
     pub reason: Option<String>,
+    /// Where it leads, for a name that leads to several places or is that of a service.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<String>,
 }
 
 /// One member.

@@ -20,11 +20,13 @@ mod profile;
 mod providers;
 mod raw;
 mod secrets;
+mod seed;
 mod source;
 
 pub use channels::{Callback, Channel, Channels, Signed};
 pub use providers::{Provider, ProviderKind};
 pub use raw::LogFormat;
+pub use seed::{Seed, ServiceName};
 pub use source::{Environment, Flags, Origin};
 
 use crate::agent::Orchestration;
@@ -38,7 +40,7 @@ use raw::{Document, Merged};
 use source::{Layers, Source};
 use std::collections::BTreeSet;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -294,8 +296,13 @@ impl Default for HttpLimits {
 /// How a node takes part in a mesh.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mesh {
-    /// The protocol's settings, which go together: [`Config::check`] has passed.
+    /// The protocol's settings, which go together: [`Config::check`] has passed. Its seeds are left to whoever resolves
+    /// those below.
     pub config: Config,
+    /// Through whom it joins.
+    pub seeds: Vec<Seed>,
+    /// Who is asked where the seeds' names lead. Empty: whoever the system asks.
+    pub name_servers: Vec<SocketAddr>,
     /// Where others are told to call this node. Unset: to be found out.
     pub advertise: Option<Url>,
     /// The host of an older file's `mesh.bind`, which may serve to find that out. It is not listened on.

@@ -95,6 +95,14 @@ fn a_mistake_in_the_file_is_told_with_its_line() {
             r#"runtime.yaml:8:9: spec.mesh.seeds[1]: expected http://host:port, found "https://b:8000""#,
         ),
         (
+            mesh("    seeds: [\"srv://_maia._tcp.a:8000\"]\n"),
+            r#"runtime.yaml:6:13: spec.mesh.seeds[0]: expected srv:// and the name of a service, as in srv://_maia._tcp.mesh.example: its records have the ports, found "srv://_maia._tcp.a:8000""#,
+        ),
+        (
+            mesh("    name_servers: [dns]\n"),
+            r#"runtime.yaml:6:20: spec.mesh.name_servers[0]: expected the address of a name server, such as 10.0.0.10 or 127.0.0.1:8600, found "dns""#,
+        ),
+        (
             mesh("    seeds: http://a:8000\n"),
             r#"runtime.yaml:6:12: spec.mesh.seeds: expected a list, found "http://a:8000""#,
         ),

@@ -50,7 +50,7 @@ fn from_variables(variables: &[(&str, &str)]) -> Settings {
 
 fn seeds(settings: &Settings) -> Vec<String> {
     let mesh = settings.mesh.as_ref().expect("the mesh is on");
-    mesh.config.seeds.iter().map(ToString::to_string).collect()
+    mesh.seeds.iter().map(ToString::to_string).collect()
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn every_key_of_the_file_arrives() {
     first_byte_timeout: 1, headers_timeout: 2, body_timeout: 3, idle_timeout: 4,
     sessions: 11, session_messages: 12, session_bytes: 13, all_sessions_bytes: 14, session_timeout: 15,
     channel_body_bytes: 16, callbacks: 17}
-  mesh: {enabled: true, node_name: ana, bind: '0.0.0.0:9000', advertise: 'http://ana:9000', seeds: [bob:8000],
+  mesh: {enabled: true, node_name: ana, bind: '0.0.0.0:9000', advertise: 'http://ana:9000', seeds: [bob:8000, 'srv://_maia._tcp.mesh'], name_servers: [10.0.0.10],
     heartbeat_interval: 1m, gossip_interval: 0.2, gossip_fanout: 4, failure_timeout: 600ms, dead_timeout: 2s,
     stable_after: 1.5, expected_nodes: 3}
 ",
@@ -256,11 +256,14 @@ fn every_key_of_the_file_arrives() {
         "http://ana:9000"
     );
     assert_eq!(mesh.bind_host.expect("it was set").to_string(), "0.0.0.0");
+    let seeds: Vec<String> = mesh.seeds.iter().map(ToString::to_string).collect();
+    assert_eq!(seeds, ["http://bob:8000", "srv://_maia._tcp.mesh"]);
+    let servers: Vec<String> = mesh.name_servers.iter().map(ToString::to_string).collect();
+    assert_eq!(servers, ["10.0.0.10:53"]);
     let defaults = maia::config::Config::default();
     assert_eq!(
         mesh.config,
         maia::config::Config {
-            seeds: vec![maia::address::Url::new("http://bob:8000").expect("it is right")],
             gossip_interval: Duration::from_millis(200),
             gossip_fanout: 4,
             heartbeat_interval: Duration::from_secs(60),

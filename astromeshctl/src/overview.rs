@@ -26,7 +26,7 @@ pub(crate) fn warnings(mesh: &MeshStatus) -> Vec<String> {
     let seeds = mesh
         .seeds
         .iter()
-        .filter(|seed| is_alone(mesh) && seed.status != "joined");
+        .filter(|seed| is_alone(mesh) && !matches!(&*seed.status, "joined" | "itself"));
     let mut members: Vec<&MemberStatus> = mesh
         .members
         .iter()
@@ -138,11 +138,15 @@ fn member_warning(member: &MemberStatus) -> String {
 }
 
 fn seed_warning(seed: &SeedStatus) -> String {
-    let reason = seed.reason.as_deref().unwrap_or("no answer yet");
+    let reason = match (&seed.reason, seed.addresses.as_slice()) {
+        (Some(reason), _) => reason.clone(),
+        (None, []) => "no answer yet".to_owned(),
+        (None, some) => format!("no answer yet from {}", some.join(", ")),
+    };
     format!(
         "! seed {} {}: {}; asked again until it answers",
         one_line(&seed.url),
         one_line(&seed.status),
-        one_line(reason)
+        one_line(&reason)
     )
 }

@@ -3,7 +3,7 @@
 mod stage;
 
 use astromesh_core::api::{AgentList, RunAnswer, SystemStatus};
-use astromesh_core::settings::{Environment, Flags, Settings};
+use astromesh_core::settings::{Environment, Flags, Seed, Settings};
 use astromeshd::Daemon;
 use maia::address::Url;
 use stage::{Ended, program};
@@ -31,8 +31,9 @@ fn settings(name: &str, role: &str, mesh: bool) -> Settings {
 /// Starts a node of a mesh that is quick to notice things.
 async fn member(name: &str, role: &str, seeds: &[&Daemon]) -> Daemon {
     let mut settings = settings(name, role, true);
-    let config = &mut settings.mesh.as_mut().expect("a mesh").config;
-    config.seeds = seeds.iter().map(|seed| url(seed)).collect();
+    let mesh = settings.mesh.as_mut().expect("a mesh");
+    mesh.seeds = seeds.iter().map(|seed| Seed::Place(url(seed))).collect();
+    let config = &mut mesh.config;
     config.gossip_interval = Duration::from_millis(100);
     config.failure_timeout = Duration::from_secs(3);
     config.dead_timeout = Duration::from_secs(6);

@@ -4,7 +4,7 @@ mod stage;
 
 use astromesh_core::api::AgentList;
 use astromesh_core::http::Client;
-use astromesh_core::settings::{Environment, Flags, Settings};
+use astromesh_core::settings::{Environment, Flags, Seed, Settings};
 use astromeshd::Daemon;
 use maia::address::Url;
 use serde_json::Value;
@@ -27,8 +27,9 @@ async fn member(name: &str, seeds: &[&Daemon]) -> Daemon {
         .with("ASTROMESH_NODE_NAME", name);
     let mut settings = Settings::load(&Flags::default(), &environment).expect("a profile");
     (settings.api.host, settings.api.port) = (Ipv4Addr::LOCALHOST.into(), 0);
-    let config = &mut settings.mesh.as_mut().expect("a mesh").config;
-    config.seeds = seeds.iter().map(|seed| seed.url()).collect();
+    let mesh = settings.mesh.as_mut().expect("a mesh");
+    mesh.seeds = seeds.iter().map(|seed| Seed::Place(seed.url())).collect();
+    let config = &mut mesh.config;
     config.gossip_interval = ROUND;
     config.failure_timeout = 8 * ROUND;
     config.dead_timeout = 15 * ROUND;

@@ -3,7 +3,7 @@
 mod stage;
 
 use astromesh_core::api::{MeshEvent, SystemStatus};
-use astromesh_core::settings::{Environment, Flags, Settings};
+use astromesh_core::settings::{Environment, Flags, Seed, Settings};
 use astromeshd::Daemon;
 use maia::address::Url;
 use maia::id::NodeId;
@@ -28,8 +28,9 @@ async fn node(name: &str, port: u16, seeds: &[&Daemon]) -> Daemon {
         .with("ASTROMESH_NODE_NAME", name);
     let mut settings = Settings::load(&Flags::default(), &environment).expect("a profile");
     (settings.api.host, settings.api.port) = (Ipv4Addr::LOCALHOST.into(), port);
-    let config = &mut settings.mesh.as_mut().expect("a mesh").config;
-    config.seeds = seeds.iter().map(|seed| seed.url()).collect();
+    let mesh = settings.mesh.as_mut().expect("a mesh");
+    mesh.seeds = seeds.iter().map(|seed| Seed::Place(seed.url())).collect();
+    let config = &mut mesh.config;
     config.gossip_interval = Duration::from_millis(200);
     config.failure_timeout = Duration::from_millis(1_500);
     config.dead_timeout = Duration::from_secs(3);

@@ -34,13 +34,18 @@ pub(crate) struct Advertised {
 
 impl Advertised {
     /// Finds it out for a node that listens at `address`.
-    pub(crate) async fn find(settings: &Settings, mesh: &Mesh, address: SocketAddr) -> Self {
+    pub(crate) async fn find(
+        settings: &Settings,
+        mesh: &Mesh,
+        seeds: &[Url],
+        address: SocketAddr,
+    ) -> Self {
         let written = written(settings, mesh, address.port());
         let is_written = written.is_some();
         let url = match written {
             Some(url) => url,
             None => {
-                let found = find_out(&mesh.config.seeds, address).await;
+                let found = find_out(seeds, address).await;
                 let ip = found.unwrap_or(Ipv4Addr::LOCALHOST.into());
                 Url::from_parts(Host::Ip(ip), address.port())
             }
@@ -48,7 +53,7 @@ impl Advertised {
         Self {
             on_loopback: Arc::new(AtomicBool::new(url.is_loopback())),
             url,
-            guessed: AtomicBool::new(!is_written && mesh.config.seeds.is_empty()),
+            guessed: AtomicBool::new(!is_written && seeds.is_empty()),
             is_written,
         }
     }
@@ -195,7 +200,7 @@ mod tests {
         mesh.bind_host = None;
         change(&mut mesh);
         let address = SocketAddr::new(settings.api.host, 9_000);
-        Advertised::find(&settings, &mesh, address).await
+        Advertised::find(&settings, &mesh, &[], address).await
     }
 
     fn url(text: &str) -> Url {

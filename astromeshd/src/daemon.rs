@@ -7,6 +7,7 @@ use crate::here::{Here, Mesh, Parts, Phase};
 use crate::identity::identity;
 use crate::metrics::Metrics;
 use crate::refusals::Told;
+use crate::seeds::{self, Seeds};
 use crate::server::{self, Workers};
 use crate::{inference, leave, load, lookout, moved, offer};
 use arc_swap::ArcSwap;
@@ -15,6 +16,7 @@ use astromesh_core::error::ConfigError;
 use astromesh_core::http::{HttpTransport, Observer, Pool, PoolSettings, Reach, TokioTimer};
 use astromesh_core::settings::{self, Settings};
 use maia::address::Url;
+use maia::config::Config;
 use maia::driver::{Driver, Timer};
 use maia::error::Invalid;
 use maia::event::Event;
@@ -110,14 +112,17 @@ impl Daemon {
         let mut tasks = JoinSet::new();
         let mesh = match &settings.mesh {
             Some(mesh) => {
-                let advertised = Advertised::find(&settings, mesh, address).await;
+                let seeds = Arc::new(Seeds::find(mesh, id.clone()).await);
+                let advertised = Advertised::find(&settings, mesh, &seeds.places(), address).await;
                 let identity = identity(&settings, agents.names(), &id, &advertised.url)?;
                 let rng = Rng::from_seed(node_seed);
                 let shared = Shared {
                     in_flight: Arc::clone(&in_flight),
                     metrics: Arc::clone(&metrics),
                 };
-                Some(drive(mesh, identity, advertised, rng, shared, &mut tasks)?)
+                Some(drive(
+                    mesh, identity, seeds, advertised, rng, shared, &mut tasks,
+                )?)
             }
             None => None,
         };
@@ -282,6 +287,7 @@ struct Shared {
 fn drive(
     mesh: &settings::Mesh,
     identity: Identity,
+    seeds: Arc<Seeds>,
     advertised: Advertised,
     rng: Rng,
     Shared { in_flight, metrics }: Shared,
@@ -290,17 +296,28 @@ fn drive(
     let timer = TokioTimer::start();
     let events = Arc::new(Events::new(&identity.id));
     let node = Node::new(
-        mesh.config.clone(),
+        Config {
+            seeds: seeds.places(),
+            seeds_follow: seeds.may_change(),
+            ..mesh.config.clone()
+        },
         identity,
         timer.now(),
         timer.wall(),
         rng,
     )?;
     let on_loopback = Arc::clone(&advertised.on_loopback);
-    let transport = HttpTransport::new(mesh.config.seeds.iter().cloned(), Arc::clone(&on_loopback));
+    let transport = HttpTransport::new(seeds.places(), Arc::clone(&on_loopback));
     let transport = transport.observed_by(Arc::clone(&metrics) as Arc<dyn Observer>);
     let view = Arc::new(ArcSwap::new(node.view()));
-    let (driver, handle) = Driver::new(node, transport, timer);
+    let (driver, handle) = Driver::new(node, transport.clone(), timer);
+    let round = mesh.config.gossip_interval;
+    tasks.spawn(seeds::keep_up(
+        Arc::clone(&seeds),
+        round,
+        transport,
+        handle.clone(),
+    ));
     let choices = Choices::of(&view.load(), &in_flight, &Choices::default());
     let choices = Arc::new(ArcSwap::from_pointee(choices));
     let published = watch::Sender::new(std::time::Instant::now());
@@ -331,6 +348,7 @@ fn drive(
         published,
         events,
         advertised,
+        seeds,
         members: Pool::new(PoolSettings {
             connect_timeout: CONNECT,
             ..PoolSettings::new(Reach::Peers { on_loopback })

@@ -12,7 +12,7 @@ use maia::driver::Timer;
 use maia::event::Reason;
 use maia::message::Status;
 use maia::time::Instant;
-use maia::view::{Counters, SeedView, Seen, View};
+use maia::view::{Counters, Seen, View};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -58,7 +58,13 @@ fn readiness(here: &Here) -> Readiness {
     let phase = here.phase();
     let view = here.view();
     let has_left = phase == Phase::Left || view.as_ref().is_some_and(|view| view.left);
-    let mesh = mesh_condition(view.as_deref(), has_left);
+    let seeds = |view: &View| {
+        here.mesh
+            .as_ref()
+            .map(|mesh| mesh.seeds.status(&view.seeds))
+    };
+    let seeds = view.as_deref().and_then(seeds).unwrap_or_default();
+    let mesh = mesh_condition(view.as_deref(), &seeds, has_left);
     let traffic = Condition {
         name: "traffic".to_owned(),
         ok: phase == Phase::Running && !has_left,
@@ -82,7 +88,7 @@ fn readiness(here: &Here) -> Readiness {
     }
 }
 
-fn mesh_condition(view: Option<&View>, has_left: bool) -> Condition {
+fn mesh_condition(view: Option<&View>, seeds: &[SeedStatus], has_left: bool) -> Condition {
     let (ok, detail) = match view {
         None => (
             true,
@@ -93,7 +99,7 @@ fn mesh_condition(view: Option<&View>, has_left: bool) -> Condition {
             (false, back.to_owned())
         }
         Some(view) if view.joined => (true, format!("joined: {} members", living(view))),
-        Some(view) => (false, joining(&view.seeds)),
+        Some(_) => (false, joining(seeds)),
     };
     Condition {
         name: "mesh".to_owned(),
@@ -110,12 +116,15 @@ fn living(view: &View) -> usize {
 }
 
 /// Which seed fails, and why.
-fn joining(seeds: &[SeedView]) -> String {
-    let each = seeds.iter().map(|seed| match &seed.outcome {
-        Some(Err(why)) => format!("seed {} fails: {why}", seed.url),
-        Some(Ok(())) => format!("seed {} answered", seed.url),
-        None => format!("seed {} is being asked", seed.url),
-    });
+fn joining(seeds: &[SeedStatus]) -> String {
+    let each = seeds
+        .iter()
+        .map(|seed| match (&seed.reason, seed.status.as_str()) {
+            (Some(why), _) => format!("seed {} fails: {why}", seed.url),
+            (None, "joined") => format!("seed {} answered", seed.url),
+            (None, "itself") => format!("seed {} is this node", seed.url),
+            (None, _) => format!("seed {} is being asked", seed.url),
+        });
     match each.collect::<Vec<_>>() {
         none if none.is_empty() => "about to begin".to_owned(),
         each => format!("trying to join: {}", each.join("; ")),
@@ -205,22 +214,9 @@ pub(crate) fn mesh_status(here: &Here, mesh: &Mesh) -> MeshStatus {
         left: view.left,
         draining: here.phase() == Phase::Draining,
         leader,
-        seeds: view.seeds.iter().map(seed).collect(),
+        seeds: mesh.seeds.status(&view.seeds),
         members: shown.map(|seen| member(here, &view, seen, now)).collect(),
         counters: counters(&view.counters),
-    }
-}
-
-fn seed(seed: &SeedView) -> SeedStatus {
-    let (status, reason) = match &seed.outcome {
-        None => ("trying", None),
-        Some(Ok(())) => ("joined", None),
-        Some(Err(why)) => ("failing", Some(why.clone())),
-    };
-    SeedStatus {
-        url: seed.url.to_string(),
-        status: status.to_owned(),
-        reason,
     }
 }
 

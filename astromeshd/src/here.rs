@@ -14,6 +14,7 @@ use crate::metrics::Metrics;
 use crate::providers::Providers;
 use crate::refusals::Refusals;
 use crate::router::Budget;
+use crate::seeds::Seeds;
 use crate::tally::Tally;
 use arc_swap::ArcSwap;
 use astromesh_core::http::{Body, Pool, TokioTimer};
@@ -132,6 +133,8 @@ pub(crate) struct Mesh {
     pub(crate) events: Arc<Events>,
     /// Where others reach this node.
     pub(crate) advertised: Advertised,
+    /// Through whom it joins.
+    pub(crate) seeds: Arc<Seeds>,
     /// Connections to members, which are called only where peers may send us.
     pub(crate) members: Pool,
 }

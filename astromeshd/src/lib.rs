@@ -43,6 +43,7 @@ mod recent;
 mod refusals;
 mod router;
 mod runs;
+mod seeds;
 mod server;
 mod session_id;
 mod tally;

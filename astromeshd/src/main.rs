@@ -93,8 +93,8 @@ fn report(settings: &Settings) -> Result<(), Failure> {
         complain(&format!("astromeshd: warning: {warning}"));
     }
     let mesh = match &settings.mesh {
-        Some(mesh) if mesh.config.seeds.is_empty() => "the mesh is on, without seeds".to_owned(),
-        Some(mesh) => format!("the mesh is on, with {} seed(s)", mesh.config.seeds.len()),
+        Some(mesh) if mesh.seeds.is_empty() => "the mesh is on, without seeds".to_owned(),
+        Some(mesh) => format!("the mesh is on, with {} seed(s)", mesh.seeds.len()),
         None => format!("the mesh is off, with {} peer(s)", settings.peers.len()),
     };
     let agents = if found.agents.is_empty() {

@@ -13,13 +13,13 @@ const ROUND: Duration = Duration::from_secs(2);
 
 /// Goes on until it is dropped.
 pub(crate) async fn keep_true(here: Arc<Here>) {
-    let (Some(mesh), Some(settings)) = (&here.mesh, &here.settings.mesh) else {
+    let Some(mesh) = &here.mesh else {
         return;
     };
     loop {
         sleep(ROUND).await;
-        let (told, seeds) = (here.url(), &settings.config.seeds);
-        if let Some(url) = mesh.advertised.moved(&told, seeds, here.address).await {
+        let (told, seeds) = (here.url(), mesh.seeds.places());
+        if let Some(url) = mesh.advertised.moved(&told, &seeds, here.address).await {
             log::info!(
                 "{told} is no longer this node's address: the others are told {url} from now on"
             );

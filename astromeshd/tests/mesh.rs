@@ -237,7 +237,7 @@ async fn a_seed_that_is_missing_is_named_until_it_comes() {
 
     settings.api.port = port;
     settings.node_name = "seed".parse().unwrap();
-    settings.mesh.as_mut().unwrap().config.seeds.clear();
+    settings.mesh.as_mut().unwrap().seeds.clear();
     let seed = Daemon::start(settings).await.unwrap();
     met(&[&seed, &late]).await;
     assert_eq!(get(&late, "/readyz").await.status, 200);

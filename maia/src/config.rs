@@ -9,6 +9,9 @@ use std::time::Duration;
 pub struct Config {
     /// Addresses tried first, to join; none on the node that others join through.
     pub seeds: Vec<Url>,
+    /// Whether seeds are still to come, by [`Command::Seeds`](crate::node::Command::Seeds): a node that holds none yet
+    /// then waits for them, where it would else be the first of a mesh. `false`.
+    pub seeds_follow: bool,
     /// Time between two gossip rounds, and so between two heartbeats. 2 s; 0.2 s to 10 s are sensible.
     pub gossip_interval: Duration,
     /// Peers told in a round. 3; fewer finds false suspicions, more costs traffic in proportion.
@@ -53,6 +56,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             seeds: Vec::new(),
+            seeds_follow: false,
             gossip_interval: Duration::from_secs(2),
             gossip_fanout: 3,
             heartbeat_interval: Duration::from_secs(5),

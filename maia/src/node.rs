@@ -16,6 +16,7 @@ mod questions;
 mod receive;
 mod rivals;
 mod round;
+mod seeds;
 
 pub use io::{CallId, Command, ExchangeId, Identity, Input, Output};
 
@@ -33,10 +34,11 @@ use crate::pulse::Pulse;
 use crate::rng::Rng;
 use crate::table::Table;
 use crate::time::{Instant, Wall};
-use crate::view::{Counters, SeedView, Seen, View};
+use crate::view::{Counters, Seen, View};
 use exchanges::{Exchanges, Purpose};
 use own::Own;
 use rivals::Rivals;
+use seeds::Seed;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
@@ -95,15 +97,6 @@ pub struct Node {
     outputs: Vec<Output>,
 }
 
-/// An address to join through.
-#[derive(Debug)]
-struct Seed {
-    url: Url,
-    outcome: Option<Result<(), String>>,
-    /// Who answered there.
-    node: Option<NodeId>,
-}
-
 /// A call that waits for a member to be asked.
 #[derive(Debug)]
 struct OnBehalf {
@@ -141,11 +134,6 @@ impl Node {
             );
             return Err(Invalid::new("agents", reason));
         }
-        let seed = |url: &Url| Seed {
-            url: url.clone(),
-            outcome: None,
-            node: None,
-        };
         let mut node = Self {
             own,
             table: Table::default(),
@@ -154,8 +142,8 @@ impl Node {
             election: Box::new(Bully::new(config.stable_after)),
             exchanges: Exchanges::default(),
             started: now,
-            seeds: config.seeds.iter().map(seed).collect(),
-            joined: config.seeds.is_empty(),
+            seeds: config.seeds.iter().cloned().map(Seed::new).collect(),
+            joined: false,
             join_attempts: 0,
             next_join: now,
             next_round: now + phase,
@@ -181,6 +169,7 @@ impl Node {
             rng,
             config,
         };
+        node.joined = node.is_its_only_seed();
         node.name_leader(now);
         node.outputs.clear();
         Ok(node)
@@ -294,10 +283,6 @@ impl Node {
             .table
             .iter()
             .filter(|(_, member)| member.status() != Status::Left);
-        let seeds = self.seeds.iter().map(|seed| SeedView {
-            url: seed.url.clone(),
-            outcome: seed.outcome.clone(),
-        });
         let view = View {
             version: self.version,
             members: std::iter::once(self.seen_self())
@@ -307,7 +292,7 @@ impl Node {
             leader_since: self.leader_since,
             joined: self.joined,
             left: self.own.has_left(),
-            seeds: seeds.collect(),
+            seeds: self.seed_views(),
             counters: self.counters,
             ..View::default()
         };
@@ -400,6 +385,10 @@ impl Node {
         match command {
             Command::Load(load) => {
                 self.own.set_load(load);
+                return;
+            }
+            Command::Seeds(urls) => {
+                self.take_seeds(now, urls);
                 return;
             }
             Command::Forget(id) => {

@@ -3,6 +3,7 @@
 use maia::config::Config;
 use maia::event::Event;
 use maia::message::Status::Alive;
+use maia::node::Command;
 use maia::sim::Sim;
 use std::time::Duration;
 
@@ -92,6 +93,88 @@ fn a_node_that_is_its_own_seed_drops_that_address() {
         .filter(|r| matches!(r.event, Event::FoundMyself { .. }));
     assert_eq!(found.count(), 1);
     assert!(mesh.node("ana").expect("it runs").view().joined);
+}
+
+/// A mesh whose nodes are told their seeds while they run.
+fn without_seeds(seed: u64, names: &[&str]) -> Sim {
+    let config = Config {
+        seeds_follow: true,
+        ..Config::default()
+    };
+    let mut mesh = Sim::empty(seed, config);
+    for name in names {
+        mesh.alias(&format!("{name}-too"), name);
+        mesh.start(name, &[]);
+    }
+    mesh
+}
+
+fn tell_seeds(mesh: &mut Sim, name: &str, seeds: &[&str]) {
+    let urls = seeds.iter().map(|seed| mesh.url(seed)).collect();
+    mesh.command(name, Command::Seeds(urls));
+}
+
+fn has_joined(mesh: &Sim, name: &str) -> bool {
+    mesh.node(name).expect("it runs").view().joined
+}
+
+#[test]
+fn a_node_whose_seeds_are_to_follow_waits_for_them_and_joins_at_once() {
+    let mut mesh = without_seeds(9, &["ana", "bob"]);
+    mesh.run_for(secs(60));
+    assert!(!has_joined(&mesh, "ana") && !has_joined(&mesh, "bob"));
+
+    tell_seeds(&mut mesh, "ana", &["ana-too"]);
+    mesh.run_for(secs(1));
+    assert!(has_joined(&mesh, "ana"), "whoever is alone begins the mesh");
+    tell_seeds(&mut mesh, "bob", &["ana", "bob-too"]);
+    assert!(mesh.run_until(secs(3), Sim::is_whole).is_some());
+    assert!(has_joined(&mesh, "bob"));
+}
+
+#[test]
+fn a_node_that_is_told_its_own_address_again_does_not_try_it_again() {
+    let mut mesh = without_seeds(10, &["ana", "bob"]);
+    for _ in 0..5 {
+        tell_seeds(&mut mesh, "ana", &["ana-too", "bob", "bob"]);
+        mesh.run_for(secs(5));
+    }
+    let is_found = |event: &Event| matches!(event, Event::FoundMyself { .. });
+    let found = mesh.events().iter().filter(|r| is_found(&r.event)).count();
+    assert_eq!(found, 1);
+    let seeds = mesh.node("ana").expect("it runs").view().seeds.clone();
+    assert_eq!(seeds.len(), 1, "bob alone: {seeds:?}");
+    assert_eq!(seeds[0].outcome, Some(Ok(())), "what is known is kept");
+}
+
+/// The name that all have for a seed leads to whoever is up; at first each may be told of itself alone.
+#[test]
+fn nodes_that_began_alone_meet_when_they_are_told_of_each_other() {
+    let mut mesh = without_seeds(11, &["ana", "bob", "cid"]);
+    for name in ["ana", "bob", "cid"] {
+        tell_seeds(&mut mesh, name, &[&format!("{name}-too")]);
+    }
+    mesh.run_for(secs(30));
+    assert!(!mesh.is_whole());
+    tell_seeds(&mut mesh, "ana", &["ana-too", "bob"]);
+    tell_seeds(&mut mesh, "cid", &["bob", "cid-too"]);
+    assert!(mesh.run_until(secs(30), Sim::is_whole).is_some());
+}
+
+#[test]
+fn a_seed_that_took_the_place_of_another_is_joined_through() {
+    let mut mesh = without_seeds(12, &["ana", "bob"]);
+    tell_seeds(&mut mesh, "ana", &["ana-too"]);
+    // Nobody runs at that address any more.
+    mesh.start("old", &[]);
+    mesh.run_for(secs(1));
+    mesh.crash("old");
+    tell_seeds(&mut mesh, "bob", &["old"]);
+    mesh.run_for(secs(60));
+    assert!(!has_joined(&mesh, "bob"));
+    tell_seeds(&mut mesh, "bob", &["ana"]);
+    let joined = |mesh: &Sim| has_joined(mesh, "bob");
+    assert!(mesh.run_until(secs(3), joined).is_some());
 }
 
 #[test]

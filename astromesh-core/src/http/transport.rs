@@ -12,8 +12,8 @@ use maia::message::{Answer, Failure, Request as Message};
 use maia::wire::{self, ASK_HEADER, Call, Endpoint, NODE_ID_HEADER};
 use std::collections::BTreeSet;
 use std::fmt::Debug;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 /// The longest answer that is read.
@@ -27,7 +27,7 @@ const ANSWER_BYTES: usize = 8 * 1_024 * 1_024;
 pub struct HttpTransport {
     peers: Pool,
     anywhere: Pool,
-    seeds: Arc<BTreeSet<Url>>,
+    seeds: Arc<RwLock<BTreeSet<Url>>>,
     observer: Option<Arc<dyn Observer>>,
 }
 
@@ -59,7 +59,7 @@ impl HttpTransport {
         Self {
             peers: Pool::new(PoolSettings::new(Reach::Peers { on_loopback })),
             anywhere: Pool::new(PoolSettings::new(Reach::Anywhere)),
-            seeds: Arc::new(seeds.into_iter().collect()),
+            seeds: Arc::new(RwLock::new(seeds.into_iter().collect())),
             observer: None,
         }
     }
@@ -72,6 +72,17 @@ impl HttpTransport {
             ..self
         }
     }
+
+    /// Takes `seeds` for the seeds from now on, for every clone of this transport.
+    pub fn set_seeds(&self, seeds: impl IntoIterator<Item = Url>) {
+        let mut held = self.seeds.write().unwrap_or_else(PoisonError::into_inner);
+        *held = seeds.into_iter().collect();
+    }
+
+    fn is_seed(&self, url: &Url) -> bool {
+        let seeds = self.seeds.read().unwrap_or_else(PoisonError::into_inner);
+        seeds.contains(url)
+    }
 }
 
 impl Transport for HttpTransport {
@@ -81,7 +92,7 @@ impl Transport for HttpTransport {
         to: Url,
         request: Message,
     ) -> impl Future<Output = Result<Answer, Failure>> + Send + 'static {
-        let pool = if self.seeds.contains(&to) {
+        let pool = if self.is_seed(&to) {
             &self.anywhere
         } else {
             &self.peers

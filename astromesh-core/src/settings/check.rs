@@ -58,7 +58,6 @@ pub(super) fn mesh(spec: &Spec, layers: &Layers<'_>) -> Result<Option<Mesh>, Con
     }
     let defaults = Config::default();
     let config = Config {
-        seeds: part.seeds.iter().map(|seed| seed.0.clone()).collect(),
         gossip_interval: span(part.gossip_interval, defaults.gossip_interval),
         gossip_fanout: count(part.gossip_fanout, defaults.gossip_fanout),
         heartbeat_interval: span(part.heartbeat_interval, defaults.heartbeat_interval),
@@ -85,6 +84,8 @@ pub(super) fn mesh(spec: &Spec, layers: &Layers<'_>) -> Result<Option<Mesh>, Con
     }
     Ok(Some(Mesh {
         config,
+        seeds: part.seeds.clone(),
+        name_servers: part.name_servers.iter().map(|server| server.0).collect(),
         advertise,
         bind_host: part.bind.as_ref().map(|bind| bind.host.clone()),
     }))

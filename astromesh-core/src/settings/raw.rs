@@ -4,6 +4,7 @@ use super::Service;
 use super::channels::{Pointer, Signed};
 use super::providers::{BaseUrl, ModelName, ProviderKind};
 use super::secrets::Variable;
+use super::seed::{NameServer, Seed};
 use crate::agent::{Endpoint, OrchestrationPart, Text};
 use crate::allow::Entry;
 use crate::leaf::{
@@ -253,7 +254,9 @@ pub(super) struct MeshPart {
     pub(super) bind: Option<Bind>,
     pub(super) advertise: Option<Place>,
     #[serde(deserialize_with = "or_default")]
-    pub(super) seeds: Vec<Place>,
+    pub(super) seeds: Vec<Seed>,
+    #[serde(deserialize_with = "or_default")]
+    pub(super) name_servers: Vec<NameServer>,
     pub(super) heartbeat_interval: Option<Span>,
     pub(super) gossip_interval: Option<Span>,
     pub(super) gossip_fanout: Option<Count>,

@@ -5,6 +5,7 @@
 
 use super::profile;
 use super::raw::{LogFilter, LogFormat, Merged};
+use super::seed::Seed;
 use crate::error::ConfigError;
 use crate::leaf::{Leaf, Listen, Place, Port, Scalar, Switch};
 use crate::wording::{self, suggestion};
@@ -199,7 +200,7 @@ fn seeds(value: &str) -> Result<Value, String> {
         .split(',')
         .map(str::trim)
         .filter(|entry| !entry.is_empty());
-    let seeds: Vec<Value> = entries.map(text::<Place>).collect::<Result<_, _>>()?;
+    let seeds: Vec<Value> = entries.map(text::<Seed>).collect::<Result<_, _>>()?;
     Ok(Value::from(seeds))
 }
 

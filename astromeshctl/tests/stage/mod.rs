@@ -285,6 +285,7 @@ pub fn alone() -> SystemStatus {
         url: "http://seed:8000".to_owned(),
         status: "failing".to_owned(),
         reason: Some("connection refused".to_owned()),
+        addresses: Vec::new(),
     }];
     seen
 }

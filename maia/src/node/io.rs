@@ -100,6 +100,9 @@ pub enum Command {
     Agents(Vec<Label>),
     /// Others reach it here. Told at once.
     Url(Url),
+    /// Others can be joined through these addresses, in place of those it was told before. What is known of one that it
+    /// held already stays known. See [`Config::seeds_follow`](crate::config::Config::seeds_follow).
+    Seeds(Vec<Url>),
     /// It is to drop the row of a dead member; one that is not dead stays. Old gossip does not bring it back, and told to
     /// nobody: the others forget for themselves.
     Forget(NodeId),

@@ -3,7 +3,7 @@
 use super::exchange::WORDS_AT_ONCE;
 use super::hear::Evidence;
 use super::questions::QUESTIONS_AT_ONCE;
-use super::{CallId, Event, Node, OnBehalf};
+use super::{CallId, Node, OnBehalf};
 use crate::detector::question_timeout;
 use crate::error::Invalid;
 use crate::gossip;
@@ -313,7 +313,7 @@ impl Node {
             for id in known {
                 self.table.update(&id, |member| member.show_life(judged));
             }
-            self.joined = self.seeds.is_empty();
+            self.joined = self.is_its_only_seed();
             self.join_attempts = 0;
             self.started = now;
             self.next_join = now;
@@ -324,19 +324,5 @@ impl Node {
             self.tell_everyone(now);
         }
         self.reply_with_state(call, None);
-    }
-
-    /// Drops an address that turned out to be this node's own.
-    pub(super) fn found_myself(&mut self, url: &crate::address::Url) {
-        self.book.cross_out_url(url);
-        let before = self.seeds.len();
-        self.seeds.retain(|seed| seed.url != *url);
-        if self.seeds.is_empty() {
-            self.joined = true;
-        }
-        self.changed = true;
-        if self.seeds.len() < before {
-            self.report(Event::FoundMyself { url: url.clone() });
-        }
     }
 }

@@ -1,7 +1,8 @@
 //! What is due: rounds of gossip, attempts to join, and what silence has become.
 
 use super::exchanges::Purpose;
-use super::{Input, Node, Seed};
+use super::seeds::Seed;
+use super::{Input, Node};
 use crate::address::Url;
 use crate::detector::Verdict;
 use crate::event::Reason;
@@ -94,7 +95,7 @@ impl Node {
         self.join_attempts = (self.join_attempts + 1).min(LONGEST_PAUSE);
         let pause = self.config.gossip_interval * self.join_attempts;
         self.next_join = now + pause.mul_f64(0.5 + self.rng.fraction());
-        let urls: Vec<Url> = self.seeds.iter().map(|seed| seed.url.clone()).collect();
+        let urls: Vec<Url> = self.other_seeds().map(|seed| seed.url.clone()).collect();
         for url in urls {
             let request = Request::Join(self.own_entry());
             self.send(
@@ -166,7 +167,7 @@ impl Node {
             !member.is_some_and(|member| member.is_present())
         };
         let missing: Vec<Url> = if self.joined {
-            let seeds = self.seeds.iter().filter(is_missing);
+            let seeds = self.other_seeds().filter(is_missing);
             seeds.map(|seed| seed.url.clone()).collect()
         } else {
             Vec::new()
