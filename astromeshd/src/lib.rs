@@ -13,6 +13,7 @@ mod advertise;
 mod affinity;
 mod agents;
 mod answer;
+mod begun;
 mod bodies;
 mod catalog;
 mod channel_api;

@@ -4,6 +4,7 @@
 //! first (`affinity`). A body is looked at for the name where it says that it is short; all else is the router's.
 
 use crate::answer::{Answer, trouble};
+use crate::begun;
 use crate::bodies::Longest;
 use crate::here::{Here, Visitor};
 use crate::router::{self, Origin, Run};
@@ -13,7 +14,7 @@ use hyper::body::Body as _;
 use hyper::{Request, StatusCode};
 use maia::id::{Label, NodeId};
 use maia::message::Status;
-use maia::view::{Seen, Want};
+use maia::view::{Seen, View, Want};
 use maia::wire::NODE_ID_HEADER;
 use serde::Deserialize;
 use std::sync::Arc;
@@ -70,23 +71,28 @@ async fn look(
     agent: &Label,
     request: Request<Body>,
 ) -> Result<(Option<Session>, Request<Body>), Answer> {
-    let carriers = || {
+    let is_choice = {
         let view = here.view();
-        let carriers = view
-            .iter()
-            .flat_map(|view| view.offering(Want::Agent(agent)));
-        let fit = carriers.filter(|seen| holds_sessions(seen));
-        fit.map(|seen| seen.id().clone()).collect::<Vec<_>>()
+        view.is_some_and(|view| carriers(&view, agent).nth(1).is_some())
     };
-    if carriers().len() < 2 {
+    if !is_choice {
         return Ok((None, request));
     }
     let (session, request) = named(here, request).await?;
-    // Reading the body may have taken its time.
-    Ok((
-        session.map(|session| Session::of(here, agent, &session, &carriers())),
-        request,
-    ))
+    let session = session.map(|session| {
+        // Reading the body may have taken its time.
+        let view = here.view();
+        let carriers = view.iter().flat_map(|view| carriers(view, agent));
+        let carriers: Vec<NodeId> = carriers.map(|seen| seen.id().clone()).collect();
+        Session::of(here, agent, &session, &carriers)
+    });
+    Ok((session, request))
+}
+
+/// Those that may hold sessions with `agent`.
+fn carriers<'a>(view: &'a View, agent: &'a Label) -> impl Iterator<Item = &'a Seen> {
+    view.offering(Want::Agent(agent))
+        .filter(|seen| holds_sessions(seen))
 }
 
 impl Session {
@@ -138,16 +144,18 @@ async fn named(
         return Ok((Some(name), request));
     }
     let length = request.body().size_hint().exact();
-    if length.is_none_or(|length| length > LOOKED_AT.bytes as u64) {
+    let Some(length) = length.filter(|length| *length <= LOOKED_AT.bytes as u64) else {
         return Ok((None, request));
-    }
+    };
     let (head, body) = request.into_parts();
-    let patience = here.settings.limits.body_timeout;
-    let bytes = here
-        .bodies
-        .read(body, LOOKED_AT, patience)
-        .await?
-        .into_bytes();
+    let bytes = match begun::at_hand(body, length).await {
+        Ok(bytes) => bytes,
+        Err(body) => {
+            let patience = here.settings.limits.body_timeout;
+            let whole = here.bodies.read(body, LOOKED_AT, patience).await?;
+            whole.into_bytes()
+        }
+    };
     Ok((session_in(&bytes), Request::from_parts(head, full(bytes))))
 }
 

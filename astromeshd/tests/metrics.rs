@@ -58,6 +58,10 @@ const GATEWAY: &str = "agents: false, inference: false";
 const RUN: &str = r#"route="/v1/agents/{name}/run""#;
 
 /// What the linter of Prometheus says, where it is there.
+#[expect(
+    clippy::print_stderr,
+    reason = "nobody is to take for checked what was not"
+)]
 fn lint(scraped: &Scraped) {
     let promtool = Command::new("promtool")
         .args(["check", "metrics"])

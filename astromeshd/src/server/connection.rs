@@ -4,10 +4,11 @@ use super::heads;
 use super::pulse::{self, Attended, Pulse};
 use super::workers::Place;
 use crate::answer::{Answer, trouble};
+use crate::begun;
 use crate::here::{Here, Visitor};
-use astromesh_core::http::{Body, BoxError};
+use astromesh_core::http::Body;
 use http_body_util::BodyExt;
-use hyper::body::{Body as _, Bytes, Frame, Incoming, SizeHint};
+use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -15,10 +16,9 @@ use hyper::{Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -158,11 +158,8 @@ pub(super) async fn begun(
     match timeout(patience, body.frame()).await {
         Ok(None) => Ok(Request::from_parts(head, astromesh_core::http::empty())),
         Ok(Some(Ok(first))) => {
-            let body = Begun {
-                first: Some(first),
-                rest: body,
-            };
-            Ok(Request::from_parts(head, Body::new(body)))
+            let body = body.map_err(Into::into).boxed_unsync();
+            Ok(Request::from_parts(head, begun::with(first, body)))
         }
         Ok(Some(Err(error))) => {
             log::debug!("a body is not chunked as it says: {error}");
@@ -173,36 +170,5 @@ pub(super) async fn begun(
             let detail = format!("the body had not begun within {patience:?}");
             Err(trouble(StatusCode::REQUEST_TIMEOUT, detail))
         }
-    }
-}
-
-/// A body whose first frame has been taken off it.
-struct Begun {
-    first: Option<Frame<Bytes>>,
-    rest: Incoming,
-}
-
-impl hyper::body::Body for Begun {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        match self.first.take() {
-            Some(first) => Poll::Ready(Some(Ok(first))),
-            None => Pin::new(&mut self.rest)
-                .poll_frame(context)
-                .map_err(Into::into),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.first.is_none() && self.rest.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::default()
     }
 }
