@@ -56,6 +56,15 @@ fn seconds() -> Histogram {
     Histogram::new(SECONDS)
 }
 
+/// Both are there from the start: of a count that begins with 1 nobody sees that it grew.
+fn none_yet() -> Family<Loaded, Counter> {
+    let loads = Family::default();
+    for taken in [true, false] {
+        drop(loads.get_or_create(&Loaded::as_it_was(taken)));
+    }
+    loads
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         Self {
@@ -69,7 +78,7 @@ impl Default for Metrics {
             ejections: Counter::default(),
             models: Models::default(),
             events: Family::default(),
-            loads: Family::default(),
+            loads: none_yet(),
             messages: Family::default(),
             bytes: Family::default(),
             exchanges: Family::new_with_constructor(seconds as fn() -> Histogram),
@@ -103,8 +112,7 @@ impl Metrics {
 
     /// A configuration was read, and taken or not.
     pub(crate) fn loaded(&self, taken: bool) {
-        let result = if taken { "taken" } else { "refused" };
-        self.loads.get_or_create(&Loaded { result }).inc();
+        self.loads.get_or_create(&Loaded::as_it_was(taken)).inc();
     }
 
     /// Another node called this one.

@@ -124,6 +124,12 @@ async fn what_happens_is_counted() {
         scraped.sum("configuration_loads_total", &[r#"result="taken""#]),
         1.0
     );
+    assert!(
+        scraped
+            .0
+            .contains(r#"configuration_loads_total{result="refused"} 0"#)
+    );
+    assert_eq!(scraped.sum("node_info", &[r#"name="gateway""#]), 1.0);
     assert_eq!(scraped.sum("build_info", &[env!("CARGO_PKG_VERSION")]), 1.0);
     assert!(scraped.sum("view_age_seconds", &[]) < 10.0);
 

@@ -152,7 +152,14 @@ pub(super) struct Happened {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct Loaded {
-    pub(super) result: &'static str,
+    result: &'static str,
+}
+
+impl Loaded {
+    pub(super) fn as_it_was(taken: bool) -> Self {
+        let result = if taken { "taken" } else { "refused" };
+        Self { result }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

@@ -86,6 +86,12 @@ impl Reading<'_> {
     fn node(&mut self, here: &Here) {
         let build = Info::new(vec![("version", VERSION)]);
         self.0.register("build", "The release of this node", build);
+        let name = Info::new(vec![("name", here.name().to_owned())]);
+        self.0.register(
+            "node",
+            "The name of this node, for joining with what else it says",
+            name,
+        );
         let started = SystemTime::now()
             .checked_sub(here.started.elapsed())
             .and_then(|started| started.duration_since(UNIX_EPOCH).ok());
