@@ -22,6 +22,7 @@ mod raw;
 mod secrets;
 mod seed;
 mod source;
+mod traces;
 
 pub use channels::{Callback, Channel, Channels, Signed};
 pub use providers::{Provider, ProviderKind};
@@ -32,6 +33,7 @@ pub use source::{Environment, Flags, Origin};
 use crate::agent::Orchestration;
 use crate::error::ConfigError;
 use crate::yaml;
+use hyper::Uri;
 use log::LevelFilter;
 use maia::address::{Host, Url};
 use maia::config::Config;
@@ -75,6 +77,8 @@ pub struct Settings {
     pub mesh: Option<Mesh>,
     /// The log.
     pub log: Log,
+    /// Where traces are sent by OTLP/HTTP: `OTEL_EXPORTER_OTLP_ENDPOINT` with `/v1/traces` after it. Nowhere by default.
+    pub traces: Option<Uri>,
     /// The folder of the agent files: `agents` beside the configuration file, whether it is there or not; none without a
     /// file.
     pub agents_dir: Option<PathBuf>,
@@ -363,6 +367,8 @@ impl Settings {
         warnings.extend(check::peers_warning(&peers, mesh.as_ref()));
         warnings.extend(providers::warnings(&providers));
         warnings.extend(idle_channels);
+        let traces = traces::endpoint(environment)?;
+        warnings.extend(traces::warning(environment, traces.as_ref()));
         Ok(Self {
             warnings,
             role: role.or(file_role).unwrap_or_else(check::custom_role),
@@ -376,6 +382,7 @@ impl Settings {
             limits: check::http_limits(&spec.limits),
             mesh,
             log: check::log_settings(log),
+            traces,
             agents_dir: source.agents_dir,
             origin: source.origin,
         })

@@ -492,6 +492,46 @@ fn without_automatic_configuration_the_file_alone_counts() {
 }
 
 #[test]
+fn traces_go_where_the_variable_of_all_who_speak_otlp_says() {
+    const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+    let there = |variables: &[(&str, &str)]| {
+        let settings = from_variables(variables);
+        let uri = settings.traces.map(|uri| uri.to_string());
+        (uri, settings.warnings)
+    };
+    assert_eq!(there(&[]), (None, Vec::new()));
+    for (value, uri) in [
+        ("http://collector:4318", "http://collector:4318/v1/traces"),
+        (
+            "https://a.example/otlp/",
+            "https://a.example/otlp/v1/traces",
+        ),
+    ] {
+        let found = there(&[(ENDPOINT, value)]);
+        assert_eq!(found, (Some(uri.to_owned()), Vec::new()));
+    }
+    let other = [
+        (ENDPOINT, "http://collector:4317"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+    ];
+    let (_, warnings) = there(&other);
+    assert!(
+        warnings[0].starts_with("OTEL_EXPORTER_OTLP_PROTOCOL=grpc is ignored"),
+        "{warnings:?}"
+    );
+    assert_eq!(there(&other[1..]), (None, Vec::new()));
+
+    let environment = Environment::empty().with(ENDPOINT, "collector:4318");
+    let error = Settings::load(&Flags::default(), &environment).expect_err("no URL");
+    assert!(
+        error
+            .to_string()
+            .starts_with("OTEL_EXPORTER_OTLP_ENDPOINT: expected an http or https URL"),
+        "{error}"
+    );
+}
+
+#[test]
 fn an_unknown_variable_is_warned_of_with_the_nearest_name() {
     let settings = from_variables(&[
         ("ASTROMESH_SEED", "one:8000"),

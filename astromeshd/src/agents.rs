@@ -17,6 +17,7 @@ mod turns;
 use crate::answer::{Answer, trouble};
 use crate::bodies::{Bodies, Longest};
 use crate::session_id;
+use crate::traces::Trail;
 use arc_swap::ArcSwap;
 use astromesh_core::agent::folder::Folder;
 use astromesh_core::agent::{Agent, AgentKind};
@@ -98,6 +99,8 @@ pub(crate) struct Around<'a> {
     pub(crate) models: Arc<dyn Models>,
     /// How often the request had been passed on before it came to this node.
     pub(crate) hops: u32,
+    /// To which trace the request belongs.
+    pub(crate) trail: Trail,
 }
 
 /// What an agent is asked.

@@ -9,6 +9,7 @@ use crate::metrics::Metrics;
 use crate::refusals::Told;
 use crate::seeds::{self, Seeds};
 use crate::server::{self, Workers};
+use crate::traces::{self, Traces};
 use crate::{inference, leave, load, lookout, moved, offer};
 use arc_swap::ArcSwap;
 use astromesh_core::api::Withheld;
@@ -126,6 +127,15 @@ impl Daemon {
             }
             None => None,
         };
+        let teller = traces::Node {
+            name: settings.node_name.to_string(),
+            id: id.to_string(),
+            role: settings.role.to_string(),
+        };
+        let traces = Traces::to_collector(&settings, teller).map(|(traces, carrier)| {
+            tasks.spawn(carrier);
+            Arc::new(traces)
+        });
         let here = Arc::new(Here::new(Parts {
             settings,
             address,
@@ -133,6 +143,7 @@ impl Daemon {
             agents,
             mesh,
             metrics,
+            traces,
             in_flight,
             listed,
             seed,
@@ -212,6 +223,9 @@ impl Daemon {
         if served.is_err() {
             let open = self.here.connections.load(Ordering::Relaxed);
             log::warn!("{open} connections are cut off: they did not end in time");
+        }
+        if let Some(traces) = &self.here.traces {
+            traces.flush().await;
         }
         self.kill().await;
     }

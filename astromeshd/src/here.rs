@@ -16,6 +16,7 @@ use crate::refusals::Refusals;
 use crate::router::Budget;
 use crate::seeds::Seeds;
 use crate::tally::Tally;
+use crate::traces::Traces;
 use arc_swap::ArcSwap;
 use astromesh_core::http::{Body, Pool, TokioTimer};
 use astromesh_core::settings::{Peer, Service, Settings};
@@ -72,6 +73,8 @@ pub(crate) struct Here {
     pub(crate) tally: Tally,
     /// What is counted for Prometheus.
     pub(crate) metrics: Arc<Metrics>,
+    /// The way to the collector of traces, if there is one.
+    pub(crate) traces: Option<Arc<Traces>>,
     /// What was turned away at a bound, by the name of the bound.
     pub(crate) turned_away: Arc<Tally>,
     /// Whose refused calls the log has heard of.
@@ -179,6 +182,7 @@ impl Here {
             listed: parts.listed,
             tally: Tally::default(),
             metrics: parts.metrics,
+            traces: parts.traces,
             bodies: Bodies::new(limits.all_bodies_bytes, Arc::clone(&turned_away)),
             turned_away,
             refusals: Refusals::default(),
@@ -364,6 +368,7 @@ pub(crate) struct Parts {
     pub(crate) agents: Agents,
     pub(crate) mesh: Option<Mesh>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) traces: Option<Arc<Traces>>,
     pub(crate) in_flight: Arc<InFlight>,
     pub(crate) listed: Pool,
     pub(crate) seed: u64,

@@ -14,7 +14,8 @@ use crate::gate::Gate;
 use crate::here::{Here, Visitor};
 use crate::providers::{self, Ask, Dialect};
 use crate::router::{self, Origin, Wanted};
-use astromesh_core::api::{INFERENCE_NODE_HEADER, NODE_HEADER};
+use crate::traces::{Kind, Span};
+use astromesh_core::api::{INFERENCE_NODE_HEADER, NODE_HEADER, PROVIDER_HEADER};
 use astromesh_core::http::{Body, full};
 use astromesh_core::settings::Service;
 use http_body_util::BodyExt;
@@ -183,12 +184,25 @@ impl Wanted for Model {
         here.offers(Service::Inference)
     }
 
-    async fn run(&self, here: &Arc<Here>, request: Request<Body>) -> Result<Answer, Answer> {
+    async fn run(&self, here: &Arc<Here>, mut request: Request<Body>) -> Result<Answer, Answer> {
         let began = Instant::now();
+        let name = || format!("chat {}", self.ask.model);
+        let traces = here.traces.as_ref();
+        let mut span = Span::begin(traces, Kind::Client, request.headers_mut(), name);
+        span.say("gen_ai.operation.name", "chat");
+        span.say("gen_ai.request.model", &self.ask.model);
         let answer = here.providers.complete(&self.ask, request.headers()).await;
+        let (Ok(said) | Err(said)) = &answer;
+        span.ended_with(said.status());
+        if let Some(provider) = said.headers().get(PROVIDER_HEADER) {
+            span.say(
+                "gen_ai.provider.name",
+                provider.to_str().unwrap_or_default(),
+            );
+        }
         answer.map(|answer| {
             let models = &here.metrics.models;
-            let mut answer = models.heeded(answer, &self.ask.model, began);
+            let mut answer = models.heeded(answer, &self.ask.model, began, span);
             let name = HeaderName::from_static(INFERENCE_NODE_HEADER);
             let node = header_text(here.name());
             answer.headers_mut().insert(name, node);

@@ -49,6 +49,7 @@ mod server;
 mod session_id;
 mod tally;
 mod tls;
+mod traces;
 
 pub use daemon::{Daemon, StartError};
 

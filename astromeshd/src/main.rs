@@ -121,7 +121,7 @@ fn report(settings: &Settings) -> Result<(), Failure> {
 
 /// Runs the node until a signal says to stop.
 fn run(settings: Settings) -> Result<(), Failure> {
-    logging::start(&settings.log).map_err(Failure::other)?;
+    logging::start(&settings.log, settings.node_name.as_str()).map_err(Failure::other)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();

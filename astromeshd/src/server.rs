@@ -8,6 +8,7 @@ mod complaint;
 mod connection;
 mod crowd;
 mod heads;
+mod passage;
 mod pulse;
 mod workers;
 
@@ -22,6 +23,7 @@ use hyper::Request;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderValue};
 use maia::wire::NODE_ID_HEADER;
+use passage::Passage;
 use pulse::Pulse;
 use std::io;
 use std::net::SocketAddr;
@@ -150,10 +152,12 @@ async fn refused(here: &Here, crowd: &mut Crowd, error: &io::Error) {
 }
 
 /// Answers one request.
-async fn answer(here: &Arc<Here>, visitor: &Visitor, request: Request<Incoming>) -> Answer {
+async fn answer(here: &Arc<Here>, visitor: &Visitor, mut request: Request<Incoming>) -> Answer {
     let (began, route) = (Instant::now(), Route::of(request.uri().path()));
-    let mut answer = dispatch(here, visitor, request).await;
+    let passage = Passage::begin(here, route, &mut request);
+    let answer = passage.around(dispatch(here, visitor, request)).await;
     here.metrics.answered(here, route, &answer, began.elapsed());
+    let mut answer = passage.end(answer, began);
     let headers = answer.headers_mut();
     if here.mesh.is_some() {
         headers.insert(NODE_ID_HEADER, here.id_text.clone());

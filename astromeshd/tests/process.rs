@@ -229,6 +229,56 @@ fn a_second_signal_does_not_wait() {
     assert_eq!(child.wait().unwrap().code(), Some(1));
 }
 
+/// A line of the log as JSON says which node it is of, and one about a request, to which trace that belongs.
+#[test]
+fn the_log_as_json_names_node_and_trace() {
+    use std::io::{Read, Write};
+    const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+    let (_folder, path) = config(VALID);
+    let port = free_port();
+    let mut child = astromeshd(&["--config", &path, "--port", &port])
+        .env("ASTROMESH_LOG_FORMAT", "json")
+        .env("ASTROMESH_LOG", "info,astromeshd::requests=debug")
+        .env("ASTROMESH_NODE_NAME", "ana")
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap())
+        .lines()
+        .map(|line| {
+            let line: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
+            assert_eq!(line["node"], "ana", "{line}");
+            line
+        });
+    let listens = |line: &serde_json::Value| line["message"].as_str().unwrap().contains("listens");
+    let line = lines.find(listens).unwrap();
+    assert_eq!(line.get("trace_id"), None, "{line}");
+
+    let mut stream = std::net::TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+    let head = format!(
+        "POST /v1/agents/echo/run HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 14\r\ntraceparent: 00-{TRACE}-b7ad6b7169203331-01\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(br#"{"query":"hi"}"#).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let line = lines
+        .find(|line| line["target"] == "astromeshd::requests")
+        .unwrap();
+    let said = line["message"].as_str().unwrap();
+    assert!(
+        said.starts_with("POST /v1/agents/{name}/run: 200 OK after "),
+        "{line}"
+    );
+    assert!(said.ends_with(", run by ana"), "{line}");
+    assert_eq!(line["trace_id"], TRACE);
+    assert_eq!(line["span_id"], "b7ad6b7169203331");
+    signal(&child, "-TERM");
+    lines.for_each(drop);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
 #[test]
 fn a_log_that_cannot_be_written_stops_nothing() {
     let (_folder, path) = config(VALID);

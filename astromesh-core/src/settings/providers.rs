@@ -88,7 +88,7 @@ impl Leaf for ProviderKind {
 
 /// Where a provider is, without a slash at the end.
 #[derive(Debug)]
-pub(super) struct BaseUrl(String);
+pub(super) struct BaseUrl(pub(super) String);
 
 impl Leaf for BaseUrl {
     fn read(scalar: Scalar<'_>) -> Result<Self, String> {

@@ -4,6 +4,7 @@ use super::live::Teller;
 use super::models::Models;
 use super::turns::Failed;
 use crate::answer::Answer;
+use crate::traces::Trail;
 use astromesh_core::api::{PROVIDER_HEADER, Usage};
 use astromesh_core::http::{Body, chain, full, read_bounded};
 use astromesh_core::sse::Parser;
@@ -49,6 +50,8 @@ pub(super) struct Asking {
     pub(super) models: Arc<dyn Models>,
     /// How often the run had been passed on before it came to this node.
     pub(super) hops: u32,
+    /// To which trace the run belongs.
+    pub(super) trail: Trail,
     pub(super) teller: Teller,
 }
 
@@ -61,6 +64,7 @@ impl Asking {
         let provider = HeaderValue::from_str(provider)
             .map_err(|_| Failed::upstream(format!("{provider:?} cannot be a provider's name")))?;
         request.headers_mut().insert(PROVIDER_HEADER, provider);
+        self.trail.write(request.headers_mut());
         let answer = Arc::clone(&self.models).chat(self.hops, request).await;
         if !answer.status().is_success() {
             return Err(refused(answer).await);

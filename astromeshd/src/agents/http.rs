@@ -191,6 +191,7 @@ impl Server {
         *request.uri_mut() = self.path.clone();
         let json = HeaderValue::from_static("application/json");
         request.headers_mut().insert(CONTENT_TYPE, json);
+        around.trail.write(request.headers_mut());
         let bad_gateway = |what: String| {
             let detail = format!(
                 "agent {:?} at {}{} {what}",

@@ -9,6 +9,7 @@ use super::tools::Toolbox;
 use super::turns::{Failed, Turns};
 use super::{Around, models::Models};
 use crate::answer::{Answer, json};
+use crate::traces::Trail;
 use astromesh_core::agent::{self, Orchestration, Pattern};
 use astromesh_core::api::{RunAnswer, RunRequest};
 use hyper::StatusCode;
@@ -56,6 +57,7 @@ struct Run {
     llm: Arc<Llm>,
     models: Arc<dyn Models>,
     hops: u32,
+    trail: Trail,
     agent: Label,
     session: String,
     question: Message,
@@ -97,6 +99,7 @@ impl Llm {
             llm: Arc::clone(self),
             models: Arc::clone(&around.models),
             hops: around.hops,
+            trail: around.trail.clone(),
             agent: name.clone(),
             session: around.session(request.session_id),
             question: question(&request.query, request.context.as_ref()),
@@ -129,6 +132,7 @@ impl Run {
         let asking = Asking {
             models: self.models,
             hops: self.hops,
+            trail: self.trail,
             teller,
         };
         let mut turns = Turns::begin(llm, asking, said, self.question);

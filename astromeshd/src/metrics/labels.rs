@@ -40,6 +40,19 @@ impl Route {
     }
 }
 
+impl Route {
+    /// What was called, where that lets an agent or a model work.
+    pub(crate) fn of_work(self) -> Option<&'static str> {
+        let works = [
+            "/v1/agents/{name}/run",
+            "/v1/chat/completions",
+            "/v1/messages",
+            "/v1/channels/{name}",
+        ];
+        works.contains(&self.0).then_some(self.0)
+    }
+}
+
 /// What has no label of its own.
 const OTHER: &str = "other";
 

@@ -6,6 +6,7 @@
 use super::bounded::Bounded;
 use super::seconds;
 use crate::answer::Answer;
+use crate::traces::Span;
 use astromesh_core::http::{Body, BoxError};
 use hyper::body::{Bytes, Frame, SizeHint};
 use hyper::header::CONTENT_TYPE;
@@ -64,7 +65,8 @@ impl Default for Models {
 
 impl Models {
     /// `answer` of `model`, which was asked at `began`, and whose tokens are counted as it passes.
-    pub(crate) fn heeded(&self, answer: Answer, model: &str, began: Instant) -> Answer {
+    /// The `span` of it ends with it, and is told of them.
+    pub(crate) fn heeded(&self, answer: Answer, model: &str, began: Instant, span: Span) -> Answer {
         if !answer.status().is_success() {
             return answer;
         }
@@ -78,6 +80,7 @@ impl Models {
                 began: is_stream.then_some(began),
                 first: Vec::new(),
                 last: Vec::new(),
+                span,
             })
         })
     }
@@ -105,6 +108,7 @@ struct Heeded {
     began: Option<Instant>,
     first: Vec<u8>,
     last: Vec<u8>,
+    span: Span,
 }
 
 impl Heeded {
@@ -130,16 +134,22 @@ impl Heeded {
 impl Drop for Heeded {
     fn drop(&mut self) {
         let (first, last) = (usage(&self.first), usage(&self.last));
-        for (kind, tokens) in [
-            ("prompt", first.prompt_tokens.max(last.prompt_tokens)),
+        for (kind, attribute, tokens) in [
+            (
+                "prompt",
+                "gen_ai.usage.input_tokens",
+                first.prompt_tokens.max(last.prompt_tokens),
+            ),
             (
                 "completion",
+                "gen_ai.usage.output_tokens",
                 first.completion_tokens.max(last.completion_tokens),
             ),
         ] {
             let model = self.model.clone();
             let used = Used { model, kind };
             if let Some(tokens) = tokens {
+                self.span.count(attribute, tokens);
                 self.counts.tokens.with(
                     &used,
                     || true,
@@ -247,6 +257,7 @@ mod tests {
             began: None,
             first: Vec::new(),
             last: Vec::new(),
+            span: Span::default(),
         };
         for n in 0..1_000_u32 {
             heeded.look_at(&[n as u8; 100]);

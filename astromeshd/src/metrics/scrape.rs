@@ -151,6 +151,14 @@ impl Reading<'_> {
             "bound",
             here.turned_away.so_far(),
         );
+        if let Some(traces) = &here.traces {
+            self.counters(
+                "trace_spans",
+                "Parts of traces that the collector took (sent), or never got (lost)",
+                "result",
+                traces.so_far(),
+            );
+        }
     }
 
     fn mesh(&mut self, here: &Here, mesh: &Mesh) {

@@ -8,6 +8,7 @@ use crate::agents::models::Models;
 use crate::answer::{Answer, retry_after, trouble};
 use crate::gate::Gate;
 use crate::here::Here;
+use crate::traces::{Kind, Span, Trail};
 use astromesh_core::api::HOPS_HEADER;
 use astromesh_core::http::Body;
 use astromesh_core::settings::Service;
@@ -156,7 +157,7 @@ impl Wanted for Run<'_> {
         });
     }
 
-    async fn run(&self, here: &Arc<Here>, request: Request<Body>) -> Result<Answer, Answer> {
+    async fn run(&self, here: &Arc<Here>, mut request: Request<Body>) -> Result<Answer, Answer> {
         let Some(agent) = here.agents.find(self.agent) else {
             return Err(self.not_found(here));
         };
@@ -166,6 +167,11 @@ impl Wanted for Run<'_> {
             .get(HOPS_HEADER)
             .and_then(|hops| hops.to_str().ok());
         let hops = hops.and_then(|hops| hops.parse().ok());
+        let name = || format!("invoke_agent {}", self.agent);
+        let traces = here.traces.as_ref();
+        let mut span = Span::begin(traces, Kind::Internal, request.headers_mut(), name);
+        span.say("gen_ai.operation.name", "invoke_agent");
+        span.say("gen_ai.agent.name", self.agent.as_str());
         let around = Around {
             node: here.name(),
             id: &here.id,
@@ -175,8 +181,12 @@ impl Wanted for Run<'_> {
             offer_changed: &here.offer_changed,
             models: Arc::<Here>::clone(here) as Arc<dyn Models>,
             hops: hops.map_or(0, |hops: u32| hops.saturating_sub(1)),
+            trail: Trail::of(request.headers()),
         };
-        agent.run(&around, self.agent, request.into_body()).await
+        let answer = agent.run(&around, self.agent, request.into_body()).await;
+        let (Ok(said) | Err(said)) = &answer;
+        span.ended_with(said.status());
+        answer.map(|answer| span.until_gone(answer))
     }
 
     fn absent(&self, here: &Here) -> Option<Answer> {
