@@ -204,3 +204,51 @@ impl hyper::body::Body for Passing {
         self.body.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::export::Item;
+    use super::*;
+    use astromesh_core::http::full;
+    use http_body_util::BodyExt;
+    use tokio::sync::mpsc;
+
+    #[tokio::test]
+    async fn an_answer_that_nobody_reads_to_its_end_is_a_failure() {
+        for is_read in [true, false] {
+            let (queue, mut queued) = mpsc::channel(1);
+            let told = Arc::default();
+            let traces = Arc::new(Traces { queue, told });
+            let name = || "a run".to_owned();
+            let span = Span::begin(Some(&traces), Kind::Server, &mut HeaderMap::new(), name);
+            let answer = span.until_gone(Answer::new(full("hello")));
+            assert!(queued.try_recv().is_err(), "it is not over");
+            if is_read {
+                answer.into_body().collect().await.expect("whole");
+            } else {
+                drop(answer);
+            }
+            let Ok(Item::Span(ended)) = queued.try_recv() else {
+                panic!("nothing is told");
+            };
+            assert_eq!(ended.error.is_none(), is_read, "{ended:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn where_there_is_no_room_it_is_lost_and_counted() {
+        let (queue, _queued) = mpsc::channel(1);
+        let told = Arc::default();
+        let traces = Arc::new(Traces { queue, told });
+        for _ in 0..3 {
+            let name = || "a run".to_owned();
+            drop(Span::begin(
+                Some(&traces),
+                Kind::Server,
+                &mut HeaderMap::new(),
+                name,
+            ));
+        }
+        assert_eq!(traces.so_far()["lost"], 2);
+    }
+}
