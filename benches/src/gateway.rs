@@ -236,6 +236,10 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        // The number of one that has ended may be another's by now.
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return;
+        }
         // nginx takes its workers along only when it is asked to stop.
         let mut ask = Command::new("kill");
         drop(ask.arg("-TERM").arg(self.pid().to_string()).status());
