@@ -1,7 +1,7 @@
 //! The command line: which words it knows, and what they ask for.
 
 use crate::outcome::Failure;
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgValue, FromArgs};
 use astromesh_core::arguments::{self, Grammar, Parsed};
 use std::ffi::OsString;
 use std::time::Duration;
@@ -22,6 +22,7 @@ const GRAMMAR: Grammar<'static> = Grammar {
         "list",
         "run",
         "healthcheck",
+        "completion",
         "--check",
     ],
     ..Grammar::new("astromeshctl", env!("CARGO_PKG_VERSION"))
@@ -38,7 +39,7 @@ pub(crate) fn parse(
 }
 
 /// Shows the mesh as one node sees it, takes that node out of it and back in, and runs agents.
-#[derive(Clone, Debug, PartialEq, FromArgs)]
+#[derive(Clone, Debug, PartialEq, ArgsInfo, FromArgs)]
 #[argh(
     help_triggers("-h", "--help"),
     note = "Options may stand anywhere, as --name value or --name=value; -V, --version prints the release.",
@@ -66,7 +67,7 @@ pub(crate) struct CommandLine {
 }
 
 /// What to do.
-#[derive(Clone, Debug, PartialEq, FromArgs)]
+#[derive(Clone, Debug, PartialEq, ArgsInfo, FromArgs)]
 #[argh(subcommand)]
 pub(crate) enum Command {
     /// `mesh …`
@@ -77,10 +78,12 @@ pub(crate) enum Command {
     Run(Run),
     /// `healthcheck`
     Healthcheck(Healthcheck),
+    /// `completion`
+    Completion(Completion),
 }
 
 /// The mesh, and this node's part in it.
-#[derive(Clone, Debug, PartialEq, FromArgs)]
+#[derive(Clone, Debug, PartialEq, ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "mesh", help_triggers("-h", "--help"))]
 pub(crate) struct Mesh {
     /// what to do
@@ -89,7 +92,7 @@ pub(crate) struct Mesh {
 }
 
 /// What to do with the mesh.
-#[derive(Clone, Debug, PartialEq, FromArgs)]
+#[derive(Clone, Debug, PartialEq, ArgsInfo, FromArgs)]
 #[argh(subcommand)]
 pub(crate) enum MeshCommand {
     /// `mesh status`
@@ -107,7 +110,7 @@ pub(crate) enum MeshCommand {
 }
 
 /// How many nodes there are, who leads, and what is wrong.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromArgs)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "status", help_triggers("-h", "--help"))]
 pub(crate) struct MeshStatus {
     /// exit with 4 unless this node has met the mesh and all members are alive
@@ -119,27 +122,27 @@ pub(crate) struct MeshStatus {
 }
 
 /// All nodes: address, services, agents, load and status, the worst first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromArgs)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "nodes", help_triggers("-h", "--help"))]
 pub(crate) struct MeshNodes {}
 
 /// Takes this node out of the mesh: it finishes what it runs and tells the others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromArgs)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "leave", help_triggers("-h", "--help"))]
 pub(crate) struct MeshLeave {}
 
 /// Brings a node that left back into the mesh.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromArgs)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "join", help_triggers("-h", "--help"))]
 pub(crate) struct MeshJoin {}
 
 /// Prints what happens in the mesh, a line each, until Ctrl-C; --timeout is for reaching the daemon.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromArgs)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "watch", help_triggers("-h", "--help"))]
 pub(crate) struct MeshWatch {}
 
 /// Drops a dead member from this node's table before its time; it comes back if it lives.
-#[derive(Clone, Debug, PartialEq, Eq, FromArgs)]
+#[derive(Clone, Debug, PartialEq, Eq, ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "forget", help_triggers("-h", "--help"))]
 pub(crate) struct MeshForget {
     /// its name or its id
@@ -148,7 +151,7 @@ pub(crate) struct MeshForget {
 }
 
 /// The agents of the mesh.
-#[derive(Clone, Debug, PartialEq, FromArgs)]
+#[derive(Clone, Debug, PartialEq, ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "agents", help_triggers("-h", "--help"))]
 pub(crate) struct Agents {
     /// what to do
@@ -157,7 +160,7 @@ pub(crate) struct Agents {
 }
 
 /// What to do with the agents.
-#[derive(Clone, Debug, PartialEq, FromArgs)]
+#[derive(Clone, Debug, PartialEq, ArgsInfo, FromArgs)]
 #[argh(subcommand)]
 pub(crate) enum AgentsCommand {
     /// `agents list`
@@ -165,12 +168,12 @@ pub(crate) enum AgentsCommand {
 }
 
 /// All agents, with the nodes that carry them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromArgs)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "list", help_triggers("-h", "--help"))]
 pub(crate) struct AgentsList {}
 
 /// Asks an agent, wherever in the mesh it is. The answer goes to stdout, who gave it to stderr.
-#[derive(Clone, Debug, PartialEq, Eq, FromArgs)]
+#[derive(Clone, Debug, PartialEq, Eq, ArgsInfo, FromArgs)]
 #[argh(
     subcommand,
     name = "run",
@@ -190,9 +193,34 @@ pub(crate) struct Run {
 }
 
 /// Whether the daemon is up, for a container's HEALTHCHECK: exits with 0 or 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromArgs)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "healthcheck", help_triggers("-h", "--help"))]
 pub(crate) struct Healthcheck {}
+
+/// Prints what a shell needs to complete this command line; its own manual says where that goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ArgsInfo, FromArgs)]
+#[argh(
+    subcommand,
+    name = "completion",
+    help_triggers("-h", "--help"),
+    example = "source <(astromeshctl completion bash)"
+)]
+pub(crate) struct Completion {
+    /// bash, zsh or fish
+    #[argh(positional)]
+    pub(crate) shell: Shell,
+}
+
+/// A shell that completes command lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromArgValue)]
+pub(crate) enum Shell {
+    /// `bash`
+    Bash,
+    /// `zsh`
+    Zsh,
+    /// `fish`
+    Fish,
+}
 
 fn patience(text: &str) -> Result<Duration, String> {
     const LONGEST: f64 = 86_400.0;

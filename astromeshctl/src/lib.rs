@@ -18,6 +18,7 @@ pub mod settings;
 
 mod agents;
 mod command;
+mod completion;
 mod daemon;
 mod forget;
 mod health;
@@ -56,6 +57,7 @@ async fn carry_out(line: &CommandLine, environment: &Environment) -> Result<Outc
             AgentsCommand::List(_) => agents::show_all(&daemon, line.json).await,
         },
         Command::Run(run) => agents::ask(run, &daemon, line.json).await,
+        Command::Completion(asked) => Ok(completion::script(asked.shell)),
         Command::Healthcheck(_) => Ok(health::check(&daemon, line.json).await),
     }
 }

@@ -78,7 +78,7 @@ pub(crate) fn timeout(line: &CommandLine) -> Duration {
             Command::Agents(_) => 5,
             // A language model takes its time.
             Command::Run(_) => 120,
-            Command::Healthcheck(_) => 2,
+            Command::Healthcheck(_) | Command::Completion(_) => 2,
         }))
 }
 

@@ -36,6 +36,7 @@ mod lookout;
 mod mesh_api;
 mod metrics;
 mod moved;
+pub mod notify;
 mod offer;
 pub mod options;
 mod outside;

@@ -3,11 +3,13 @@
 use astromesh_core::arguments::Parsed;
 use astromesh_core::http::chain;
 use astromesh_core::settings::{Environment, Settings};
+use astromeshd::notify::Manager;
 use astromeshd::options::Options;
 use astromeshd::{Daemon, StartError, check, logging};
 use std::error::Error;
 use std::io::Write;
 use std::process::{ExitCode, exit};
+use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The port is taken, or this is a bug.
@@ -142,7 +144,15 @@ fn run(settings: Settings) -> Result<(), Failure> {
             daemon.address(),
             daemon.url()
         );
+        let manager = Manager::of_process().map(Arc::new);
+        if let Some(manager) = manager.clone() {
+            manager.ready(&format!("listens on {}", daemon.address()));
+            tokio::spawn(async move { manager.stay_alive().await });
+        }
         let name = stop.asked().await;
+        if let Some(manager) = manager {
+            manager.stopping();
+        }
         log::info!("{name}: finishing what is in flight; a second signal stops at once");
         tokio::select! {
             () = daemon.stop() => log::info!("stopped"),

@@ -300,3 +300,33 @@ fn a_log_that_cannot_be_written_stops_nothing() {
     signal(&child, "-TERM");
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
+
+#[test]
+fn a_service_manager_hears_when_the_node_serves_lives_and_stops() {
+    let (folder, path) = config(VALID);
+    let place = folder.path().join("notify");
+    let socket = std::os::unix::net::UnixDatagram::bind(&place).unwrap();
+    socket
+        .set_read_timeout(Some(std::time::Duration::from_secs(60)))
+        .unwrap();
+    let heard = || {
+        let mut buffer = [0; 256];
+        let read = socket.recv(&mut buffer).unwrap();
+        String::from_utf8_lossy(&buffer[..read]).into_owned()
+    };
+    let port = free_port();
+    let mut child = astromeshd(&["--config", &path, "--port", &port])
+        .env("NOTIFY_SOCKET", &place)
+        .env("WATCHDOG_USEC", "100000")
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let ready = format!("READY=1\nSTATUS=listens on 127.0.0.1:{port}");
+    assert_eq!(heard(), ready);
+    std::net::TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+    assert_eq!(heard(), "WATCHDOG=1");
+    assert_eq!(heard(), "WATCHDOG=1");
+    signal(&child, "-TERM");
+    while !heard().starts_with("STOPPING=1\n") {}
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
