@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc::Receiver;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 /// As many spans go in one call, at the most.
 const TOGETHER: usize = 512;
@@ -90,22 +90,25 @@ impl Exporter {
                     Ok(None) | Err(_) => break,
                 }
             }
-            if !batch.is_empty() {
-                self.send(&batch).await;
-            }
+            let is_taken = batch.is_empty() || self.send(&batch).await;
             if let Some(waiting) = waiting {
                 // Who has given up waiting needs no answer.
                 waiting.send(()).ok();
             }
+            if !is_taken {
+                // What comes meanwhile waits, as far as there is room: it would most likely be written for nobody.
+                sleep(WAIT).await;
+            }
         }
     }
 
-    async fn send(&mut self, batch: &[Ended]) {
+    /// Whether the collector took them.
+    async fn send(&mut self, batch: &[Ended]) -> bool {
         let trouble = match timeout(PATIENCE, self.post(batch)).await {
             Ok(Ok(())) => {
                 let sent = batch.len() as u64;
                 self.told.sent.fetch_add(sent, Ordering::Relaxed);
-                return;
+                return true;
             }
             Ok(Err(trouble)) => trouble,
             Err(_) => format!("no answer within {PATIENCE:?}"),
@@ -118,6 +121,7 @@ impl Exporter {
                 self.uri
             );
         }
+        false
     }
 
     async fn post(&self, batch: &[Ended]) -> Result<(), String> {

@@ -1,7 +1,7 @@
 //! Spans as OTLP/HTTP wants them in JSON. A collector that takes protobuf takes this on the same port.
 
 use super::context::Context;
-use serde_json::{Value, json};
+use serde::{Serialize, Serializer};
 use std::time::Duration;
 
 /// The longest text in an attribute. A longer one is cut: callers choose some of them.
@@ -68,49 +68,127 @@ pub(super) fn body(node: &Node, spans: &[Ended]) -> Vec<u8> {
         ("astromesh.node.name", &node.name),
         ("astromesh.node.role", &node.role),
     ];
-    let resource: Vec<_> = resource
-        .iter()
-        .map(|(key, text)| attribute(key, &Attribute::text(text)))
-        .collect();
-    let spans: Vec<_> = spans.iter().map(span).collect();
-    let body = json!({"resourceSpans": [{
-        "resource": {"attributes": resource},
-        "scopeSpans": [{
-            "scope": {"name": "astromeshd", "version": VERSION},
-            "spans": spans,
+    let resource = resource.map(|(key, text)| (key, Attribute::text(text)));
+    let body = Body {
+        resource_spans: [Resource {
+            resource: Attributed {
+                attributes: Attributes(&resource),
+            },
+            scope_spans: [Scope {
+                scope: Named {
+                    name: "astromeshd",
+                    version: VERSION,
+                },
+                spans: Spans(spans),
+            }],
         }],
-    }]});
-    body.to_string().into_bytes()
-}
-
-fn span(span: &Ended) -> Value {
-    let attributes = span.attributes.iter();
-    let attributes: Vec<_> = attributes
-        .map(|(key, value)| attribute(key, value))
-        .collect();
-    let mut written = json!({
-        "traceId": format!("{:032x}", span.context.trace),
-        "spanId": format!("{:016x}", span.context.span),
-        "name": span.name,
-        "kind": span.kind as u8,
-        "startTimeUnixNano": span.began.as_nanos().to_string(),
-        "endTimeUnixNano": (span.began + span.took).as_nanos().to_string(),
-        "attributes": attributes,
-    });
-    if let Some(parent) = span.parent {
-        written["parentSpanId"] = format!("{parent:016x}").into();
-    }
-    if let Some(error) = &span.error {
-        written["status"] = json!({"code": 2, "message": error});
-    }
-    written
-}
-
-fn attribute(key: &str, value: &Attribute) -> Value {
-    // Whole numbers of 64 bits are text in this JSON.
-    let value = match value {
-        Attribute::Text(text) => json!({"stringValue": text}),
-        Attribute::Number(number) => json!({"intValue": number.to_string()}),
     };
-    json!({"key": key, "value": value})
+    serde_json::to_vec(&body).expect("text keys and whole numbers always make JSON")
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Body<'a> {
+    resource_spans: [Resource<'a>; 1],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Resource<'a> {
+    resource: Attributed<'a>,
+    scope_spans: [Scope<'a>; 1],
+}
+
+#[derive(Serialize)]
+struct Attributed<'a> {
+    attributes: Attributes<'a>,
+}
+
+#[derive(Serialize)]
+struct Scope<'a> {
+    scope: Named,
+    spans: Spans<'a>,
+}
+
+#[derive(Serialize)]
+struct Named {
+    name: &'static str,
+    version: &'static str,
+}
+
+struct Spans<'a>(&'a [Ended]);
+
+impl Serialize for Spans<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(Span::of))
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Span<'a> {
+    trace_id: String,
+    span_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent_span_id: Option<String>,
+    name: &'a str,
+    kind: u8,
+    // Whole numbers of 64 bits are text in this JSON.
+    start_time_unix_nano: String,
+    end_time_unix_nano: String,
+    attributes: Attributes<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<Failed<'a>>,
+}
+
+#[derive(Serialize)]
+struct Failed<'a> {
+    code: u8,
+    message: &'a str,
+}
+
+impl<'a> Span<'a> {
+    fn of(span: &'a Ended) -> Self {
+        const ERROR: u8 = 2;
+        let failed = |message: &'a String| Failed {
+            code: ERROR,
+            message,
+        };
+        Self {
+            trace_id: format!("{:032x}", span.context.trace),
+            span_id: format!("{:016x}", span.context.span),
+            parent_span_id: span.parent.map(|parent| format!("{parent:016x}")),
+            name: &span.name,
+            kind: span.kind as u8,
+            start_time_unix_nano: span.began.as_nanos().to_string(),
+            end_time_unix_nano: (span.began + span.took).as_nanos().to_string(),
+            attributes: Attributes(&span.attributes),
+            status: span.error.as_ref().map(failed),
+        }
+    }
+}
+
+struct Attributes<'a>(&'a [(&'static str, Attribute)]);
+
+impl Serialize for Attributes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Said<'a> {
+            key: &'static str,
+            value: Value<'a>,
+        }
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        enum Value<'a> {
+            StringValue(&'a str),
+            IntValue(String),
+        }
+        serializer.collect_seq(self.0.iter().map(|(key, value)| Said {
+            key,
+            value: match value {
+                Attribute::Text(text) => Value::StringValue(text),
+                Attribute::Number(number) => Value::IntValue(number.to_string()),
+            },
+        }))
+    }
 }
