@@ -24,7 +24,10 @@ fn global_options_stand_anywhere_and_in_both_spellings() {
 #[test]
 fn a_wrong_command_line_is_2_and_says_which_word() {
     for (line, words) in [
-        ("", "expected a command: mesh, agents, run, healthcheck;"),
+        (
+            "",
+            "expected a command: mesh, agents, run, healthcheck, completion;",
+        ),
         ("mesh", "status"),
         ("agents", "list"),
         ("mesg status", "unexpected \"mesg\" (did you mean mesh?)"),
