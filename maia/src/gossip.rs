@@ -6,7 +6,7 @@
 use crate::id::NodeId;
 use crate::member::Member;
 use crate::message::{Entry, Status};
-use crate::pulse::Pulse;
+use crate::pulse::Signs;
 use crate::rng::Rng;
 use crate::table::Table;
 
@@ -14,17 +14,17 @@ use crate::table::Table;
 /// than one.
 const LUCKY_DRAWS: usize = 4;
 
-/// Up to `fanout` members that make up the mesh and for whom `wanted` holds, drawn at random. It is given the pulse and its
-/// place: where nobody fits all are looked at, and the rest of a member lies far away.
+/// Up to `fanout` members that make up the mesh and for whom `wanted` holds, drawn at random. It is given the signs and the
+/// place of each: where nobody fits all are looked at, and the rest of a member lies far away.
 pub(crate) fn peers(
     table: &Table,
     fanout: usize,
     rng: &mut Rng,
-    wanted: impl Fn(&Pulse, usize) -> bool,
+    wanted: impl Fn(&Signs, usize) -> bool,
 ) -> Vec<NodeId> {
     let fits = |place: usize| {
-        let pulse = table.pulses().get(place);
-        pulse.is_some_and(|pulse| pulse.is_present() && wanted(pulse, place))
+        let signs = table.pulses().signs().get(place);
+        signs.is_some_and(|signs| signs.is_present() && wanted(signs, place))
     };
     let mut chosen: Vec<usize> = Vec::new();
     for _ in 0..LUCKY_DRAWS * fanout {

@@ -68,6 +68,7 @@ mod member;
 pub mod message;
 pub mod node;
 mod pulse;
+mod pulses;
 pub mod record;
 pub mod rng;
 pub mod selector;

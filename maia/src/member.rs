@@ -136,7 +136,7 @@ impl Row {
 /// One member, to be looked at.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Member<'a> {
-    pub(crate) pulse: &'a Pulse,
+    pub(crate) pulse: Pulse,
     pub(crate) row: &'a Row,
 }
 
@@ -235,7 +235,7 @@ impl DerefMut for MemberMut<'_> {
 impl MemberMut<'_> {
     pub(crate) fn as_member(&self) -> Member<'_> {
         Member {
-            pulse: self.pulse,
+            pulse: *self.pulse,
             row: self.row,
         }
     }

@@ -30,7 +30,7 @@ use crate::event::Event;
 use crate::id::NodeId;
 use crate::member::Member;
 use crate::message::{Entry, Reply, Request, Status};
-use crate::pulse::Pulse;
+use crate::pulse::Signs;
 use crate::rng::Rng;
 use crate::table::Table;
 use crate::time::{Instant, Wall};
@@ -135,8 +135,8 @@ impl Node {
             return Err(Invalid::new("agents", reason));
         }
         let mut node = Self {
+            table: Table::new(own.id().clone()),
             own,
-            table: Table::default(),
             book: Book::default(),
             detector: Detector::new(&config, now),
             election: Box::new(Bully::new(config.stable_after)),
@@ -437,8 +437,9 @@ impl Node {
         if self.own.has_left() || !settled || self.asleep_since.is_some() {
             return None;
         }
-        let is_alive = |pulse: &&Pulse| pulse.is_present() && pulse.status == Status::Alive;
-        let alive = || 1 + self.table.pulses().iter().filter(is_alive).count();
+        let signs = self.table.pulses().signs();
+        let is_alive = |signs: &&Signs| signs.is_present() && signs.status == Status::Alive;
+        let alive = || 1 + signs.iter().filter(is_alive).count();
         let expected = self.config.expected_nodes;
         if expected.is_some_and(|expected| alive() <= expected / 2) {
             return None;
@@ -448,8 +449,8 @@ impl Node {
             says_it_leads: self.own.record.says_it_leads(),
             steady_for: now.since(self.started),
         });
-        let place = self.table.rank(self.own.id());
-        let (lesser, greater) = (0..place, place..self.table.len());
+        let seat = self.table.seat();
+        let (lesser, greater) = (0..seat, seat..self.table.len());
         let lesser = self.contenders(lesser, now);
         let greater = self.contenders(greater, now);
         let mut all = greater.chain(own).chain(lesser);
@@ -463,10 +464,9 @@ impl Node {
         now: Instant,
     ) -> impl Iterator<Item = Contender<'_>> {
         let judged = self.detector.judged(now);
-        let fits = |pulse: &Pulse| pulse.is_present() && !pulse.is_draining;
-        let fitting = places
-            .rev()
-            .filter(move |place| fits(&self.table.pulses()[*place]));
+        let signs = self.table.pulses().signs();
+        let fits = |signs: &Signs| signs.is_present() && !signs.is_draining;
+        let fitting = places.rev().filter(move |place| fits(&signs[*place]));
         let members = fitting.filter_map(|place| self.table.at(place));
         members.map(move |member| Contender {
             id: &member.row.word().id,

@@ -1,7 +1,5 @@
-//! The part of a member that every exchange touches: its count of rounds, and when it last rose here.
-//!
-//! A mesh of a thousand nodes passes every member's count by each node several times a second, so a pulse is 32 bytes and
-//! lies next to those of its neighbours; all else that is known of a member lies elsewhere (`member`).
+//! The part of a member that exchanges touch: its count of rounds, and when it last rose here. Those of all members lie in
+//! `pulses`, each part in a column; all else that is known of a member lies elsewhere (`member`).
 //!
 //! Times are milliseconds on the clock that silence is judged by, kept modulo 2^32, which is seven weeks: only differences
 //! are ever taken, and nobody is silent for so long and still has a row.
@@ -9,6 +7,7 @@
 use crate::message::Status;
 use crate::record::{Heartbeat, Record};
 use crate::time::Instant;
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 /// Where the question stands that a silent member is asked before it is called suspect.
@@ -39,10 +38,16 @@ pub(crate) struct Pulse {
     /// Rounds that the owner has counted; zero for an older node, which counts none.
     pub(crate) beat: u64,
     /// The time between two rounds; zero for an older node.
-    tick: u32,
+    pub(crate) tick: u32,
     /// When its version last rose here.
-    rise: u32,
-    pace: Pace,
+    pub(crate) rise: Rise,
+    pub(crate) pace: Pace,
+    pub(crate) signs: Signs,
+}
+
+/// What of a member's signs of life does not change with every round.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Signs {
     pub(crate) standing: Standing,
     pub(crate) status: Status,
     pub(crate) inquiry: Inquiry,
@@ -56,12 +61,65 @@ pub(crate) struct Pulse {
     writes_ours: bool,
 }
 
+impl Deref for Pulse {
+    type Target = Signs;
+
+    fn deref(&self) -> &Signs {
+        &self.signs
+    }
+}
+
+impl DerefMut for Pulse {
+    fn deref_mut(&mut self) -> &mut Signs {
+        &mut self.signs
+    }
+}
+
 /// How a member's rounds lie on this node's clock: the least of arrival minus rounds, over the last 64 to 128 of
 /// them. The quickest arrival is the nearest to when the heartbeat was made.
 #[derive(Clone, Copy, Debug)]
-struct Pace {
+pub(crate) struct Pace {
     earlier: u32,
     quickest: u32,
+}
+
+impl Pace {
+    /// What is known where nothing but this lag is.
+    fn of(lag: u32) -> Self {
+        Self {
+            earlier: lag,
+            quickest: lag,
+        }
+    }
+
+    /// The same after a heartbeat of one who ticks so, with this lag. No branches: all members pass through here.
+    #[inline]
+    pub(crate) fn after(self, lag: u32, tick: u32, window_is_over: bool) -> Self {
+        let late = (lag.wrapping_sub(self.least()) as i32)
+            .max(0)
+            .unsigned_abs();
+        // No news travels for so long: it is the pace that is wrong, since a count was that nobody had made, or the
+        // owner's clock stood still and it could not tell.
+        let is_wrong = late > LONGEST_WAY.saturating_mul(tick);
+        let earlier = if window_is_over {
+            self.quickest
+        } else {
+            self.earlier
+        };
+        let quickest = if window_is_over {
+            lag
+        } else {
+            sooner(self.quickest, lag)
+        };
+        Self {
+            earlier: if is_wrong { lag } else { earlier },
+            quickest: if is_wrong { lag } else { quickest },
+        }
+    }
+
+    fn least(self) -> u32 {
+        sooner(self.quickest, self.earlier)
+    }
 }
 
 /// A difference that is longer is a rise that lies ahead: this node's own sleep was taken off the clock since.
@@ -78,19 +136,18 @@ impl Pulse {
         let mut pulse = Self {
             beat: 0,
             tick: 0,
-            rise: millis_up(judged),
-            pace: Pace {
-                earlier: 0,
-                quickest: 0,
+            rise: Rise::at(judged),
+            pace: Pace::of(0),
+            signs: Signs {
+                standing,
+                status: Status::Alive,
+                inquiry: Inquiry::None,
+                load_news: 0,
+                says_it_leads: false,
+                is_draining: false,
+                speaks_ours: None,
+                writes_ours: false,
             },
-            standing,
-            status: Status::Alive,
-            inquiry: Inquiry::None,
-            load_news: 0,
-            says_it_leads: false,
-            is_draining: false,
-            speaks_ours: None,
-            writes_ours: false,
         };
         pulse.go_by(record);
         pulse.forget_pace();
@@ -106,12 +163,6 @@ impl Pulse {
         self.writes_ours = record.ext.is_some();
     }
 
-    /// Whether it is one of our nodes, as far as is known: it answered like one, or its word still has what only ours
-    /// write.
-    pub(crate) fn is_ours(&self) -> bool {
-        self.speaks_ours.unwrap_or(self.writes_ours)
-    }
-
     pub(crate) fn counts_rounds(&self) -> bool {
         self.tick > 0
     }
@@ -124,7 +175,7 @@ impl Pulse {
 
     /// Takes a greater count in, which is a sign of life.
     pub(crate) fn raise(&mut self, beat: u64, rise: Rise) {
-        let window_is_over = beat / WINDOW != self.beat / WINDOW;
+        let window_is_over = is_over(self.beat, beat);
         self.beat = beat;
         self.show_life(rise);
         self.observe(window_is_over);
@@ -132,32 +183,18 @@ impl Pulse {
 
     /// Notes a sign of life.
     pub(crate) fn show_life(&mut self, rise: Rise) {
-        self.rise = rise.0;
+        self.rise = rise;
         self.inquiry = Inquiry::None;
     }
 
     /// Notes that the newest heartbeat has just arrived.
     pub(crate) fn observe(&mut self, window_is_over: bool) {
-        let lag = self.rise.wrapping_sub(self.counted());
-        if self.late() > LONGEST_WAY.saturating_mul(self.tick) {
-            // No news travels for so long: it is the pace that is wrong, since a count was that nobody had made, or the
-            // owner's clock stood still and it could not tell.
-            self.forget_pace();
-        } else if window_is_over {
-            self.pace.earlier = self.pace.quickest;
-            self.pace.quickest = lag;
-        } else {
-            self.pace.quickest = sooner(self.pace.quickest, lag);
-        }
+        self.pace = self.pace.after(self.lag(), self.tick, window_is_over);
     }
 
     /// Seeks the quickest arrival anew, in another life of the owner's.
     pub(crate) fn forget_pace(&mut self) {
-        let lag = self.rise.wrapping_sub(self.counted());
-        self.pace = Pace {
-            earlier: lag,
-            quickest: lag,
-        };
+        self.pace = Pace::of(self.lag());
     }
 
     /// Its owner counts its rounds from another moment on: what was observed of them holds for the heartbeats.
@@ -165,13 +202,6 @@ impl Pulse {
         let by = after.unwrap_or(0).wrapping_sub(before.unwrap_or(0)) as u32;
         self.pace.earlier = self.pace.earlier.wrapping_add(by);
         self.pace.quickest = self.pace.quickest.wrapping_add(by);
-    }
-
-    /// Whether it is one of those that make up the mesh: confirmed, and neither given up nor gone.
-    #[inline]
-    pub(crate) fn is_present(&self) -> bool {
-        self.standing == Standing::Confirmed
-            && matches!(self.status, Status::Alive | Status::Suspect)
     }
 
     /// How long it has been silent, counting from the arrival of its last sign of life.
@@ -182,9 +212,7 @@ impl Pulse {
     /// The same, in whole milliseconds.
     #[inline]
     pub(crate) fn silent_millis(&self, judged: Instant) -> u64 {
-        let silent = millis_down(judged).wrapping_sub(self.rise);
-        let is_yet_to_come = silent > LONGEST_SILENCE;
-        if is_yet_to_come { 0 } else { u64::from(silent) }
+        u64::from(self.rise.silent_millis(millis_down(judged)))
     }
 
     /// How long it has been silent, counting from when its last sign of life was due by its own pace: news that
@@ -200,14 +228,46 @@ impl Pulse {
 
     /// How much later than due by its pace the newest heartbeat arrived.
     fn late(&self) -> u32 {
-        let due = sooner(self.pace.quickest, self.pace.earlier).wrapping_add(self.counted());
-        (self.rise.wrapping_sub(due) as i32).max(0).unsigned_abs()
+        let late = self.lag().wrapping_sub(self.pace.least());
+        (late as i32).max(0).unsigned_abs()
     }
 
-    /// The time that its rounds take together.
-    fn counted(&self) -> u32 {
-        (self.beat as u32).wrapping_mul(self.tick)
+    /// When the newest heartbeat arrived, less the time that all rounds take together.
+    fn lag(&self) -> u32 {
+        lag(self.rise, self.beat, self.tick)
     }
+}
+
+impl Signs {
+    /// Whether it is one of our nodes, as far as is known: it answered like one, or its word still has what only ours
+    /// write.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.speaks_ours.unwrap_or(self.writes_ours)
+    }
+
+    /// Whether it is one of those that make up the mesh: confirmed, and neither given up nor gone.
+    #[inline]
+    pub(crate) fn is_present(&self) -> bool {
+        self.standing == Standing::Confirmed
+            && matches!(self.status, Status::Alive | Status::Suspect)
+    }
+
+    /// Whether its count is all that there is to tell of it and to hear, where it keeps one.
+    pub(crate) fn are_plain(&self) -> bool {
+        let is_settled = self.standing == Standing::Confirmed && self.status == Status::Alive;
+        is_settled && self.inquiry == Inquiry::None && self.load_news == 0
+    }
+}
+
+#[inline]
+pub(crate) fn lag(rise: Rise, beat: u64, tick: u32) -> u32 {
+    rise.0.wrapping_sub((beat as u32).wrapping_mul(tick))
+}
+
+/// Whether the quickest arrival is sought anew between these counts.
+#[inline]
+pub(crate) fn is_over(before: u64, after: u64) -> bool {
+    before / WINDOW != after / WINDOW
 }
 
 /// The moment of a sign of life, as pulses keep it.
@@ -217,6 +277,14 @@ pub(crate) struct Rise(u32);
 impl Rise {
     pub(crate) fn at(judged: Instant) -> Self {
         Self(millis_up(judged))
+    }
+
+    /// The milliseconds from then to `judged`, which counts them since the start.
+    #[inline]
+    pub(crate) fn silent_millis(self, judged: u32) -> u32 {
+        let silent = judged.wrapping_sub(self.0);
+        let is_yet_to_come = silent > LONGEST_SILENCE;
+        if is_yet_to_come { 0 } else { silent }
     }
 }
 
@@ -234,7 +302,7 @@ fn millis_up(instant: Instant) -> u32 {
     instant.since_start().as_nanos().div_ceil(1_000_000) as u32
 }
 
-fn millis_down(instant: Instant) -> u32 {
+pub(crate) fn millis_down(instant: Instant) -> u32 {
     instant.since_start().as_millis() as u32
 }
 
@@ -254,11 +322,6 @@ mod tests {
     use crate::record::Rounds;
     use crate::record::{Card, Ext, Load, Version};
     use std::sync::Arc;
-
-    #[test]
-    fn a_pulse_is_small() {
-        assert_eq!(size_of::<Pulse>(), 32);
-    }
 
     const TICK: Duration = Duration::from_secs(2);
 

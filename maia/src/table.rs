@@ -2,21 +2,23 @@
 //!
 //! Pulses lie in order of id, the order in which exchanges count them; rows lie where there was room. Addresses and names
 //! are found by their hashes, so that a member costs little: all that lies here for each takes 124 bytes, and lists grow by
-//! an eighth.
+//! an eighth. This node itself has no row, and a seat: its place among the ids.
 
 use crate::address::Url;
 use crate::id::{Name, NodeId};
 use crate::member::{Member, MemberMut, Row};
 use crate::pulse::{Pulse, Standing};
+use crate::pulses::{Pulses, insert};
 use crate::record::{Record, hash};
 use std::fmt;
 use std::sync::Arc;
 
 /// All members but this node itself.
-#[derive(Default)]
 pub(crate) struct Table {
+    own: NodeId,
+    seat: usize,
     /// The signs of life, in order of id, with the beginning of each id, and where the row of each is.
-    pulses: Vec<Pulse>,
+    pulses: Pulses,
     keys: Vec<Key>,
     order: Vec<Slot>,
     rows: Vec<Option<Row>>,
@@ -80,14 +82,6 @@ impl Index {
     }
 }
 
-/// Inserts into a list that grows by an eighth: half of a large one is not to lie empty.
-fn insert<T>(list: &mut Vec<T>, place: usize, item: T) {
-    if list.len() == list.capacity() {
-        list.reserve_exact(list.len() / 8 + 4);
-    }
-    list.insert(place, item);
-}
-
 /// What of a member is found by something else than its id, or counted.
 struct Filed {
     word: Arc<Record>,
@@ -121,6 +115,35 @@ impl Filed {
 }
 
 impl Table {
+    /// Nobody's yet but this node's.
+    pub(crate) fn new(own: NodeId) -> Self {
+        Self {
+            own,
+            seat: 0,
+            pulses: Pulses::default(),
+            keys: Vec::new(),
+            order: Vec::new(),
+            rows: Vec::new(),
+            vacant: Vec::new(),
+            by_url: Index::default(),
+            by_name: Index::default(),
+            hearsay: 0,
+            present: 0,
+            sum: 0,
+        }
+    }
+
+    /// This node has another id from now on.
+    pub(crate) fn rename(&mut self, own: &NodeId) {
+        self.own = own.clone();
+        self.seat = self.place(own).unwrap_or_else(|place| place);
+    }
+
+    /// How many ids of rows lie before this node's own.
+    pub(crate) fn seat(&self) -> usize {
+        self.seat
+    }
+
     pub(crate) fn get(&self, id: &NodeId) -> Option<Member<'_>> {
         let place = self.place(id).ok()?;
         self.at(place)
@@ -145,18 +168,13 @@ impl Table {
         self.sum
     }
 
-    /// How many ids of rows lie before `id`: where its pulse is, or would be.
-    pub(crate) fn rank(&self, id: &NodeId) -> usize {
-        self.place(id).unwrap_or_else(|place| place)
-    }
-
     /// The signs of life, in order of id.
-    pub(crate) fn pulses(&self) -> &[Pulse] {
+    pub(crate) fn pulses(&self) -> &Pulses {
         &self.pulses
     }
 
-    /// The signs of life, of which nothing may be changed but counts, rises and what load is passed on.
-    pub(crate) fn pulses_mut(&mut self) -> &mut [Pulse] {
+    /// The same, of which nothing may be changed but counts and rises.
+    pub(crate) fn pulses_mut(&mut self) -> &mut Pulses {
         &mut self.pulses
     }
 
@@ -169,13 +187,20 @@ impl Table {
         })
     }
 
-    /// The same, of which heartbeat and load may be changed, and nothing else.
-    pub(crate) fn at_mut(&mut self, place: usize) -> Option<MemberMut<'_>> {
+    /// Changes heartbeat or load of the member at `place`, and nothing else.
+    pub(crate) fn stir<T>(
+        &mut self,
+        place: usize,
+        change: impl FnOnce(&mut MemberMut<'_>) -> T,
+    ) -> Option<T> {
         let slot = *self.order.get(place)?;
-        Some(MemberMut {
-            pulse: self.pulses.get_mut(place)?,
+        let mut pulse = self.pulses.get(place)?;
+        let outcome = change(&mut MemberMut {
+            pulse: &mut pulse,
             row: self.rows[slot as usize].as_mut()?,
-        })
+        });
+        self.pulses.set(place, pulse);
+        Some(outcome)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&NodeId, Member<'_>)> {
@@ -187,17 +212,17 @@ impl Table {
 
     /// Everyone who is hearsay.
     pub(crate) fn unconfirmed(&self) -> impl Iterator<Item = Member<'_>> {
-        let places = self.pulses.iter().enumerate();
-        places
-            .filter(|(_, pulse)| pulse.standing == Standing::Hearsay)
-            .filter_map(|(place, _)| self.at(place))
+        let others = self.pulses.others();
+        others
+            .filter(|place| self.pulses.signs()[*place].standing == Standing::Hearsay)
+            .filter_map(|place| self.at(place))
     }
 
     /// Everyone who makes up the mesh besides this node.
     pub(crate) fn present(&self) -> impl Iterator<Item = Member<'_>> {
-        let places = self.pulses.iter().enumerate();
+        let places = self.pulses.signs().iter().enumerate();
         places
-            .filter(|(_, pulse)| pulse.is_present())
+            .filter(|(_, signs)| signs.is_present())
             .filter_map(|(place, _)| self.at(place))
     }
 
@@ -224,7 +249,8 @@ impl Table {
     pub(crate) fn insert(&mut self, pulse: Pulse, row: Row) {
         let id = row.word().id.clone();
         self.remove(&id);
-        let place = self.rank(&id);
+        let place = self.place(&id).unwrap_or_else(|place| place);
+        self.seat += usize::from(id < self.own);
         let slot = self.vacant.pop().unwrap_or_else(|| {
             let last = self.rows.len();
             insert(&mut self.rows, last, None);
@@ -233,7 +259,7 @@ impl Table {
         self.rows[slot as usize] = Some(row);
         insert(&mut self.order, place, slot);
         insert(&mut self.keys, place, Key::of(&id));
-        insert(&mut self.pulses, place, pulse);
+        self.pulses.insert(place, pulse);
         if let Some(filed) = self.at(place).map(Filed::of) {
             self.file(slot, &filed);
         }
@@ -242,6 +268,7 @@ impl Table {
     pub(crate) fn remove(&mut self, id: &NodeId) -> Option<(Pulse, Row)> {
         let place = self.place(id).ok()?;
         let filed = self.at(place).map(Filed::of)?;
+        self.seat -= usize::from(*id < self.own);
         let slot = self.order.remove(place);
         self.keys.remove(place);
         let pulse = self.pulses.remove(place);
@@ -258,9 +285,11 @@ impl Table {
     ) -> Option<T> {
         let place = self.place(id).ok()?;
         let before = self.at(place).map(Filed::of)?;
-        let mut member = self.at_mut(place)?;
-        let outcome = change(&mut member);
-        member.tidy();
+        let outcome = self.stir(place, |member| {
+            let outcome = change(member);
+            member.tidy();
+            outcome
+        })?;
         if !before.is(self.at(place)?) {
             let (slot, after) = (self.order[place], self.at(place).map(Filed::of)?);
             self.unfile(slot, &before);

@@ -10,9 +10,11 @@ use crate::id::NodeId;
 use crate::member::Member;
 use crate::message::{Caller, Entry, Failure, Reply, Request, Status, Table};
 use crate::pulse::{Rise, Standing};
+use crate::pulses::{Stretch, Taken};
 use crate::record::id_hash;
 use crate::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::time::Duration;
 
 /// Words that one message hands over, some 256 kB; the others follow in the next rounds.
@@ -61,31 +63,13 @@ impl Node {
 
     /// What this node holds, counted.
     fn beats(&mut self) -> Beats {
-        let own_place = self.table.rank(self.own.id());
+        let seat = self.table.seat();
         let mut counts = Vec::with_capacity(self.table.count_present() + 1);
-        let (mut special, mut own_count) = (Vec::new(), None);
-        for (place, pulse) in self.table.pulses().iter().enumerate() {
-            if place == own_place {
-                own_count = Some(counts.len());
-                counts.push(self.own.beats());
-            }
-            if pulse.is_present() {
-                if pulse.load_news > 0 || !pulse.counts_rounds() {
-                    special.push((counts.len(), place));
-                }
-                // For one who counts none, a neighbour's count costs the least.
-                let neighbour = counts.last().copied().unwrap_or(pulse.beat);
-                counts.push(if pulse.counts_rounds() {
-                    pulse.beat
-                } else {
-                    neighbour
-                });
-            }
-        }
-        let own_count = own_count.unwrap_or_else(|| {
-            counts.push(self.own.beats());
-            counts.len() - 1
-        });
+        let mut special = Vec::new();
+        self.count(0..seat, &mut counts, &mut special);
+        let own_count = counts.len();
+        counts.push(self.own.beats());
+        self.count(seat..self.table.len(), &mut counts, &mut special);
         let mut beats = Beats {
             fingerprint: self.fingerprint(),
             beats: counts,
@@ -102,19 +86,50 @@ impl Node {
         beats
     }
 
+    /// Counts those at `places`. Of some there is more to tell than that: those are noted, by count and place.
+    fn count(
+        &self,
+        places: Range<usize>,
+        counts: &mut Vec<u64>,
+        special: &mut Vec<(usize, usize)>,
+    ) {
+        let pulses = self.table.pulses();
+        for stretch in pulses.stretches(places) {
+            let place = match stretch {
+                Stretch::Plain(plain) => {
+                    counts.extend_from_slice(pulses.beats(plain));
+                    continue;
+                }
+                Stretch::Other(place) => place,
+            };
+            let Some(pulse) = pulses.get(place).filter(|pulse| pulse.is_present()) else {
+                continue;
+            };
+            if pulse.load_news > 0 || !pulse.counts_rounds() {
+                special.push((counts.len(), place));
+            }
+            // For one who counts none, a neighbour's count costs the least.
+            let neighbour = counts.last().copied().unwrap_or(pulse.beat);
+            counts.push(if pulse.counts_rounds() {
+                pulse.beat
+            } else {
+                neighbour
+            });
+        }
+    }
+
     /// Adds what a count does not say: the heartbeat of one who counts no rounds, and a load that is news.
     fn tell_of(&mut self, beats: &mut Beats, count: u32, place: usize) {
-        let Some(member) = self.table.at_mut(place) else {
-            return;
-        };
-        if !member.pulse.counts_rounds() {
-            let heartbeat = member.word().version.heartbeat;
-            beats.uneven.push((count, heartbeat));
-        }
-        if member.pulse.load_news > 0 && beats.loads.len() < LOADS_AT_ONCE {
-            member.pulse.load_news -= 1;
-            beats.loads.push((count, member.load()));
-        }
+        self.table.stir(place, |member| {
+            if !member.pulse.counts_rounds() {
+                let heartbeat = member.word().version.heartbeat;
+                beats.uneven.push((count, heartbeat));
+            }
+            if member.pulse.load_news > 0 && beats.loads.len() < LOADS_AT_ONCE {
+                member.pulse.load_news -= 1;
+                beats.loads.push((count, member.load()));
+            }
+        });
     }
 
     /// What this node holds, listed.
@@ -163,41 +178,22 @@ impl Node {
     /// than [`LEAP`] at once.
     fn take_beats(&mut self, now: Instant, beats: &Beats, evidence: Evidence) {
         let rise = Rise::at(self.detector.judged(now));
-        let own_place = self.table.rank(self.own.id());
-        let mut counts = beats.beats.iter().copied();
-        let (mut own_count, mut changed) = (None, false);
-        let (mut returned, mut leaping) = (Vec::new(), Vec::new());
-        for (place, pulse) in self.table.pulses_mut().iter_mut().enumerate() {
-            if place == own_place {
-                own_count = counts.next();
-            }
-            if !pulse.is_present() {
-                continue;
-            }
-            let Some(beat) = counts.next() else {
-                break;
-            };
-            if beat <= pulse.beat || !pulse.counts_rounds() {
-                continue;
-            }
-            if pulse.leap(beat) > LEAP {
-                leaping.push((place, beat));
-                continue;
-            }
-            changed = true;
-            pulse.raise(beat, rise);
-            if pulse.status != Status::Alive {
-                returned.push(place);
-            }
-        }
-        self.risen |= changed;
-        let own_count = own_count.or_else(|| counts.next());
+        let (seat, end) = (self.table.seat(), self.table.len());
+        let (mut counts, mut taken) = (beats.beats.as_slice(), Taken::default());
+        let pulses = self.table.pulses_mut();
+        pulses.take(0..seat, &mut counts, rise, LEAP, &mut taken);
+        let own_count = counts.split_first().map(|(own, rest)| {
+            counts = rest;
+            *own
+        });
+        pulses.take(seat..end, &mut counts, rise, LEAP, &mut taken);
+        self.risen |= taken.has_risen;
         let ids = |places: &[usize]| -> Vec<NodeId> {
             let members = places.iter().filter_map(|place| self.table.at(*place));
             members.map(|member| member.word().id.clone()).collect()
         };
-        let returned = ids(&returned);
-        let (far, counts): (Vec<usize>, Vec<u64>) = leaping.into_iter().unzip();
+        let returned = ids(&taken.returned);
+        let (far, counts): (Vec<usize>, Vec<u64>) = taken.leaping.into_iter().unzip();
         let far: Vec<(NodeId, u64)> = ids(&far).into_iter().zip(counts).collect();
         self.take_what_is_not_counted(now, beats, evidence);
         for id in returned {
@@ -226,28 +222,34 @@ impl Node {
         let places = self.counted_places();
         let place_of = |count: u32| places.get(count as usize).copied().flatten();
         for (count, told) in &beats.loads {
-            if let Some(member) = place_of(*count).and_then(|place| self.table.at_mut(place)) {
-                if member.row.take_load(told) {
-                    member.pulse.load_news = TIMES_TOLD;
-                    self.risen = true;
-                }
-            }
+            let newer = place_of(*count).and_then(|place| {
+                self.table.stir(place, |member| {
+                    let newer = member.row.take_load(told);
+                    if newer {
+                        member.pulse.load_news = TIMES_TOLD;
+                    }
+                    newer
+                })
+            });
+            self.risen |= newer == Some(true);
         }
         let mut returned = Vec::new();
         for (count, heartbeat) in &beats.uneven {
-            let member = place_of(*count).and_then(|place| self.table.at_mut(place));
-            let Some(mut member) = member.filter(|member| !member.pulse.counts_rounds()) else {
-                continue;
-            };
-            let leap = heartbeat
-                .unix_millis()
-                .saturating_sub(member.word().version.heartbeat.unix_millis());
-            let too_far = evidence == Evidence::Pushed && Duration::from_millis(leap) > LEAP;
-            if !too_far && member.raise_unevenly(*heartbeat, judged) {
-                self.risen = true;
-                returned.push(member.word().id.clone());
-            }
+            let risen = place_of(*count).and_then(|place| {
+                self.table.stir(place, |member| {
+                    let held = member.word().version.heartbeat.unix_millis();
+                    let leap = heartbeat.unix_millis().saturating_sub(held);
+                    let too_far =
+                        evidence == Evidence::Pushed && Duration::from_millis(leap) > LEAP;
+                    let risen = !member.pulse.counts_rounds()
+                        && !too_far
+                        && member.raise_unevenly(*heartbeat, judged);
+                    risen.then(|| member.word().id.clone())
+                })
+            });
+            returned.extend(risen.flatten());
         }
+        self.risen |= !returned.is_empty();
         for id in returned {
             self.note_life(now, &id);
         }
@@ -255,11 +257,11 @@ impl Node {
 
     /// Where the pulse of each counted member is, in the order of counting; nowhere for this node itself.
     fn counted_places(&self) -> Vec<Option<usize>> {
-        let own_place = self.table.rank(self.own.id());
-        let pulses = self.table.pulses().iter().enumerate();
-        let present = pulses.filter(|(_, pulse)| pulse.is_present());
+        let signs = self.table.pulses().signs().iter().enumerate();
+        let present = signs.filter(|(_, signs)| signs.is_present());
         let mut places: Vec<Option<usize>> = present.map(|(place, _)| Some(place)).collect();
-        let own_count = places.partition_point(|place| *place < Some(own_place));
+        let seat = self.table.seat();
+        let own_count = places.partition_point(|place| *place < Some(seat));
         places.insert(own_count, None);
         places
     }
@@ -290,15 +292,13 @@ impl Node {
         let own_print = self.own.fingerprint() as u32;
         let knows_me = own.is_some_and(|own| theirs[own].fingerprint == own_print);
         let (mut words, mut counted) = (vec![self.own_entry()], Vec::new());
-        for (place, pulse) in self.table.pulses().iter().enumerate() {
+        for (_, member) in self.table.iter() {
+            let pulse = member.pulse;
             if pulse.standing == Standing::Hearsay {
                 continue;
             }
             // No count of the life that somebody left says that it is back.
             let may_count = pulse.status != Status::Left;
-            let Some(member) = self.table.at(place) else {
-                continue;
-            };
             match place_of(member.id_hash) {
                 Some(at) if theirs[at].fingerprint == member.fingerprint as u32 => {
                     wanted[at] = false;

@@ -89,6 +89,7 @@ impl Node {
         if self.own.is_misquoted(word) {
             let above = word.version.incarnation;
             self.own.begin_anew(now, above, Some(&mut self.rng));
+            self.table.rename(self.own.id());
             self.counters.refutations += 1;
             self.changed = true;
             self.report(Event::Refuted);

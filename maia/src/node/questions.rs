@@ -12,7 +12,7 @@ use crate::gossip;
 use crate::id::NodeId;
 use crate::member::Member;
 use crate::message::{Request, Status};
-use crate::pulse::{Inquiry, Pulse};
+use crate::pulse::{Inquiry, Signs};
 use crate::time::Instant;
 
 /// Questions about silence that are open at a time; a round allows twice as many.
@@ -127,8 +127,8 @@ impl Node {
         let asking = self
             .table
             .pulses()
-            .iter()
-            .filter(|pulse| is_being_asked(pulse))
+            .others()
+            .filter(|place| is_being_asked(&self.table.pulses().signs()[*place]))
             .count();
         if asking >= SILENT_AT_ONCE || self.questions_left == 0 {
             // Asked later, or judged by age.
@@ -155,9 +155,9 @@ impl Node {
     /// The direct question went unanswered: up to three others are asked whether they can reach the member.
     pub(super) fn ask_through_others(&mut self, now: Instant, id: &NodeId) {
         let is_other = |member: Member<'_>| member.word().id != *id;
-        let helpers = gossip::peers(&self.table, ASKED_THROUGH, &mut self.rng, |pulse, place| {
-            pulse.is_ours()
-                && pulse.status == Status::Alive
+        let helpers = gossip::peers(&self.table, ASKED_THROUGH, &mut self.rng, |signs, place| {
+            signs.is_ours()
+                && signs.status == Status::Alive
                 && self.table.at(place).is_some_and(is_other)
         });
         if helpers.is_empty() {
@@ -197,8 +197,8 @@ impl Node {
     }
 }
 
-fn is_being_asked(pulse: &Pulse) -> bool {
-    pulse.is_present()
-        && pulse.status == Status::Alive
-        && matches!(pulse.inquiry, Inquiry::Direct | Inquiry::ThroughOthers)
+fn is_being_asked(signs: &Signs) -> bool {
+    signs.is_present()
+        && signs.status == Status::Alive
+        && matches!(signs.inquiry, Inquiry::Direct | Inquiry::ThroughOthers)
 }

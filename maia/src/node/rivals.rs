@@ -90,7 +90,7 @@ impl Node {
             return;
         };
         let gone = Member {
-            pulse: &pulse,
+            pulse,
             row: &row,
         };
         self.changed = true;

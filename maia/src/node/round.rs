@@ -10,7 +10,7 @@ use crate::gossip;
 use crate::id::NodeId;
 use crate::member::Member;
 use crate::message::{Entry, Failure, Request, Status, Subject};
-use crate::pulse::Pulse;
+use crate::pulses::Stretch;
 use crate::time::{Instant, Wall};
 use std::cmp::Reverse;
 use std::time::Duration;
@@ -148,9 +148,17 @@ impl Node {
 
     /// Counts on from where the mesh is, so that all counts are close to each other and cheap to tell.
     fn fall_in_step(&mut self) {
-        let alive = |pulse: &&Pulse| pulse.is_present() && pulse.status == Status::Alive;
-        let counts = self.table.pulses().iter().filter(alive);
-        if let Some(highest) = counts.map(|pulse| pulse.beat).max() {
+        let pulses = self.table.pulses();
+        let highest = |stretch| match stretch {
+            Stretch::Plain(plain) => pulses.beats(plain).iter().copied().max(),
+            Stretch::Other(place) => {
+                let alive = pulses.get(place).filter(|pulse| pulse.is_present());
+                let alive = alive.filter(|pulse| pulse.status == Status::Alive);
+                alive.map(|pulse| pulse.beat)
+            }
+        };
+        let stretches = pulses.stretches(0..pulses.len());
+        if let Some(highest) = stretches.filter_map(highest).max() {
             self.own.fall_in_step(highest);
         }
     }
@@ -186,8 +194,8 @@ impl Node {
     fn send_heartbeats(&mut self, now: Instant) {
         self.next_heartbeat = next_after(self.next_heartbeat, self.config.heartbeat_interval, now);
         let fanout = self.config.gossip_fanout;
-        for id in gossip::peers(&self.table, fanout, &mut self.rng, |pulse, _| {
-            !pulse.is_ours()
+        for id in gossip::peers(&self.table, fanout, &mut self.rng, |signs, _| {
+            !signs.is_ours()
         }) {
             self.tell(now, &id);
         }
@@ -260,17 +268,13 @@ impl Node {
     /// Carries out what each member's silence has come to.
     pub(super) fn sweep(&mut self, now: Instant) {
         let mut next = now + self.config.failure_timeout;
-        let (well_below, mut longest) = (self.detector.well_below_millis(), 0);
         let mut to_ask: Vec<(Reverse<Duration>, NodeId)> = Vec::new();
         let mut due: Vec<(NodeId, Verdict)> = Vec::new();
         let judged = self.detector.judged(now);
-        for (place, pulse) in self.table.pulses().iter().enumerate() {
-            // Almost all are alive and were heard of lately.
-            let silent = pulse.silent_millis(judged);
-            if pulse.status == Status::Alive && silent < well_below {
-                longest = longest.max(silent);
-                continue;
-            }
+        // Almost all are alive and were heard of lately.
+        let well_below = self.detector.well_below_millis();
+        let (quiet, longest) = self.table.pulses().quiet(judged, well_below);
+        for place in quiet {
             let Some(member) = self.table.at(place) else {
                 continue;
             };
