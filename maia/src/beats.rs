@@ -84,7 +84,7 @@ impl Beats {
     }
 
     fn write(&self, out: &mut Writer) {
-        let base = self.beats.iter().copied().max().unwrap_or(0);
+        let base = greatest(&self.beats);
         out.bytes(&self.fingerprint.to_le_bytes());
         out.number(self.beats.len() as u64);
         out.number(base);
@@ -110,7 +110,7 @@ impl Beats {
             return Err(wrong("base", "is greater than any count of rounds can be"));
         }
         let beats = read_lags(input, count, base)?;
-        if beats.iter().max().is_some_and(|&greatest| greatest < base) {
+        if !beats.is_empty() && greatest(&beats) < base {
             return Err(wrong("base", "is greater than every count"));
         }
         let uneven = input.places("uneven", count, |input| {
@@ -191,8 +191,10 @@ fn write_lags(beats: &[u64], base: u64, out: &mut Writer) {
     let window = window(&lags);
     out.number(u64::from(window));
     let first = out.0.len();
-    out.0
-        .extend(lags.chunks(4).map(|four| crumbs(four, window)));
+    let code = |lag: &u8| lag.wrapping_sub(window).min(ESCAPE);
+    let mut codes: Vec<u8> = lags.iter().map(code).collect();
+    codes.resize(lags.len().next_multiple_of(4), 0);
+    out.0.extend(codes.chunks_exact(4).map(crumbs));
     let (mut nibbles, mut longs) = (Packer::new(4), Writer(Vec::new()));
     for place in escapes(&out.0[first..], lags.len()) {
         nibbles.push(lags[place].min(LONG));
@@ -208,11 +210,23 @@ fn short(lag: u64) -> u8 {
     lag.min(u64::from(u8::MAX)) as u8
 }
 
-/// The codes of up to four lags, the first in the lowest bits.
-fn crumbs(lags: &[u8], window: u8) -> u8 {
-    let code = |lag: &u8| lag.wrapping_sub(window).min(ESCAPE);
-    let four = lags.iter().map(code).zip([0, 2, 4, 6]);
-    four.fold(0, |crumbs, (code, shift)| crumbs | code << shift)
+/// Four codes in a byte, the first in the lowest bits.
+fn crumbs(codes: &[u8]) -> u8 {
+    let four = codes.try_into().unwrap_or_default();
+    let apart = u32::from_le_bytes(four);
+    (apart | apart >> 6 | apart >> 12 | apart >> 18) as u8
+}
+
+/// The greatest count; zero where there is none.
+fn greatest(beats: &[u64]) -> u64 {
+    // One comparison after the other would have to wait for the one before.
+    let mut greatest = [0; 4];
+    for four in beats.chunks(4) {
+        for (beat, greatest) in four.iter().zip(&mut greatest) {
+            *greatest = (*beat).max(*greatest);
+        }
+    }
+    greatest.into_iter().max().unwrap_or(0)
 }
 
 /// The first of the three neighbouring lags that leave the fewest members outside.

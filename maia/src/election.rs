@@ -22,8 +22,9 @@ pub struct Contender<'a> {
 /// A rule by which every node names the leader for itself.
 pub trait Election: Debug + Send {
     /// The leader among `contenders`, which come in order of id, the greatest first, this node among them; `None` only
-    /// where there are none. Asked when somebody comes, goes or changes its word, and once a round: a rule that mostly
-    /// needs to look at few of them costs little in a large mesh.
+    /// where there are none. Asked when somebody goes or changes its word, and once a round; where somebody comes, at once
+    /// only if it says that it leads, or nobody does. A rule that mostly needs to look at few of them costs little in a
+    /// large mesh.
     fn leader<'a>(&self, contenders: &mut dyn Iterator<Item = Contender<'a>>)
     -> Option<&'a NodeId>;
 }

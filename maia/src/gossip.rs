@@ -50,11 +50,15 @@ pub(crate) fn told<'a>(own: Entry, table: &'a Table, leader: Option<&'a NodeId>)
 }
 
 /// Those whom others are told of.
-pub(crate) fn worth_telling(table: &Table) -> impl Iterator<Item = Member<'_>> {
-    table.iter().map(|(_, member)| member).filter(|member| {
-        let has_left = || member.status() == Status::Left && member.word().has_left();
-        member.is_present() || member.is_confirmed() && has_left()
-    })
+fn worth_telling(table: &Table) -> impl Iterator<Item = Member<'_>> {
+    let all = table.iter().map(|(_, member)| member);
+    all.filter(|member| is_worth_telling(*member))
+}
+
+/// Whether others are told of it.
+pub(crate) fn is_worth_telling(member: Member<'_>) -> bool {
+    let has_left = || member.status() == Status::Left && member.word().has_left();
+    member.is_present() || member.is_confirmed() && has_left()
 }
 
 /// What people and joiners are shown: everyone this node vouches for, until forgotten, but nobody who left.

@@ -32,7 +32,7 @@ use crate::member::Member;
 use crate::message::{Entry, Reply, Request, Status};
 use crate::pulse::Signs;
 use crate::rng::Rng;
-use crate::table::Table;
+use crate::table::{Table, Votes};
 use crate::time::{Instant, Wall};
 use crate::view::{Counters, Seen, View};
 use exchanges::{Exchanges, Purpose};
@@ -88,6 +88,8 @@ pub struct Node {
     asleep_since: Option<Instant>,
     leader: Option<NodeId>,
     leader_since: Instant,
+    /// What the leader was named by.
+    stakes: Stakes,
     counters: Counters,
     version: u64,
     /// Whether something is other than it was published, and whether that is more than counts and loads, by which
@@ -95,6 +97,15 @@ pub struct Node {
     risen: bool,
     changed: bool,
     outputs: Vec<Output>,
+}
+
+/// What an election goes by, but for time: the same stakes have the same outcome.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Stakes {
+    votes: Votes,
+    may_name: bool,
+    may_lead: bool,
+    says_it_leads: bool,
 }
 
 /// A call that waits for a member to be asked.
@@ -161,6 +172,7 @@ impl Node {
             asleep_since: None,
             leader: None,
             leader_since: now,
+            stakes: Stakes::default(),
             counters: Counters::default(),
             version: 1,
             risen: false,
@@ -198,7 +210,7 @@ impl Node {
             Input::Answer { exchange, answer } => self.answered(now, exchange, answer),
             Input::Command(command) => self.obey(now, command),
         }
-        if self.changed {
+        if self.changed && self.stakes(now) != self.stakes {
             self.name_leader(now);
         }
         if self.changed || self.risen {
@@ -414,11 +426,29 @@ impl Node {
         }
     }
 
+    /// What the election's rule goes by, but for time. While somebody says that it leads, who comes without saying so
+    /// changes nothing at once: a mesh that forms would else be looked through once for each who comes, by each.
+    fn stakes(&self, now: Instant) -> Stakes {
+        let votes = self.table.votes();
+        let says_it_leads = self.own.record.says_it_leads();
+        let is_led = says_it_leads || votes.leading > 0;
+        Stakes {
+            votes: Votes {
+                came: if is_led { 0 } else { votes.came },
+                ..votes
+            },
+            may_name: self.may_name(now),
+            may_lead: !self.own.is_draining(),
+            says_it_leads,
+        }
+    }
+
     /// Applies the election's rule, and says so where it names this node.
     fn name_leader(&mut self, now: Instant) {
         let leader = self.lead_by_the_rule(now);
         let leads = leader.as_ref() == Some(self.own.id());
         self.changed |= self.own.say_it_leads(leads);
+        self.stakes = self.stakes(now);
         if leader != self.leader {
             let before = std::mem::replace(&mut self.leader, leader.clone());
             let lasted = now.since(self.leader_since);
@@ -432,9 +462,14 @@ impl Node {
         }
     }
 
-    fn lead_by_the_rule(&self, now: Instant) -> Option<NodeId> {
+    /// Whether this node knows enough to name a leader.
+    fn may_name(&self, now: Instant) -> bool {
         let settled = self.joined || now.since(self.started) >= self.config.stable_after;
-        if self.own.has_left() || !settled || self.asleep_since.is_some() {
+        settled && !self.own.has_left() && self.asleep_since.is_none()
+    }
+
+    fn lead_by_the_rule(&self, now: Instant) -> Option<NodeId> {
+        if !self.may_name(now) {
             return None;
         }
         let signs = self.table.pulses().signs();

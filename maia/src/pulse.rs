@@ -252,6 +252,12 @@ impl Signs {
             && matches!(self.status, Status::Alive | Status::Suspect)
     }
 
+    /// If it may lead, whether it says that it does.
+    pub(crate) fn vote(&self) -> Option<bool> {
+        let may_lead = self.is_present() && !self.is_draining;
+        may_lead.then_some(self.says_it_leads)
+    }
+
     /// Whether its count is all that there is to tell of it and to hear, where it keeps one.
     pub(crate) fn are_plain(&self) -> bool {
         let is_settled = self.standing == Standing::Confirmed && self.status == Status::Alive;

@@ -18,17 +18,47 @@ pub(crate) struct Pulses {
     rises: Vec<Rise>,
     paces: Vec<Pace>,
     signs: Vec<Signs>,
-    /// The places of those who are not plain, in order.
-    others: Vec<u32>,
+    /// Those who are not plain, in order.
+    others: Vec<Other>,
 }
 
-/// Places that can be gone through in the same way.
+/// One who is not plain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Other {
+    place: u32,
+    /// Its silence comes to nothing before then, unless it changes.
+    due: Instant,
+}
+
+impl Other {
+    fn at(place: usize) -> Self {
+        Self {
+            place: place as u32,
+            due: Instant::START,
+        }
+    }
+
+    pub(crate) fn place(self) -> usize {
+        self.place as usize
+    }
+}
+
+/// Plain ones side by side, and the one after them that is not plain, unless they are the last.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Stretch {
-    /// All of these are plain.
-    Plain(Range<usize>),
-    /// This one is not.
-    Other(usize),
+pub(crate) struct Stretch {
+    pub(crate) plain: Range<usize>,
+    pub(crate) other: Option<Other>,
+}
+
+/// Whose silence may have come to something.
+#[derive(Debug)]
+pub(crate) struct Quiet {
+    /// Their places, in order.
+    pub(crate) places: Vec<usize>,
+    /// The longest silence of those who are alive and were heard of lately, in milliseconds.
+    pub(crate) longest_else: u64,
+    /// Nobody else's silence comes to anything before then.
+    pub(crate) next: Instant,
 }
 
 /// What came of counts that were taken in.
@@ -66,8 +96,9 @@ impl Pulses {
         self.signs[place] = pulse.signs;
         match (self.other(place), is_plain(&pulse)) {
             (Ok(at), true) => drop(self.others.remove(at)),
-            (Err(at), false) => self.others.insert(at, place as u32),
-            _ => {}
+            (Ok(at), false) => self.others[at] = Other::at(place),
+            (Err(at), false) => self.others.insert(at, Other::at(place)),
+            (Err(_), true) => {}
         }
     }
 
@@ -78,9 +109,10 @@ impl Pulses {
         insert(&mut self.paces, place, pulse.pace);
         insert(&mut self.signs, place, pulse.signs);
         let (Ok(at) | Err(at)) = self.other(place);
-        self.others[at..].iter_mut().for_each(|other| *other += 1);
+        let behind = self.others[at..].iter_mut();
+        behind.for_each(|other| other.place += 1);
         if !is_plain(&pulse) {
-            self.others.insert(at, place as u32);
+            self.others.insert(at, Other::at(place));
         }
     }
 
@@ -92,7 +124,8 @@ impl Pulses {
             }
             Err(at) => at,
         };
-        self.others[at..].iter_mut().for_each(|other| *other -= 1);
+        let behind = self.others[at..].iter_mut();
+        behind.for_each(|other| other.place -= 1);
         Pulse {
             beat: self.beats.remove(place),
             tick: self.ticks.remove(place),
@@ -112,41 +145,58 @@ impl Pulses {
         &self.beats[places]
     }
 
-    /// The places of all but those who are alive and whose silence at `judged` is shorter than this, in order; and the
-    /// longest silence of those. In milliseconds.
-    pub(crate) fn quiet(&self, judged: Instant, short: u64) -> (Vec<usize>, u64) {
+    /// Whose silence may have come to something at `judged`, which is `now` on another clock: not those who are alive and
+    /// silent for less than `short` milliseconds, nor those who were put off. The next is `latest` at the latest.
+    pub(crate) fn quiet(
+        &self,
+        now: Instant,
+        judged: Instant,
+        short: u64,
+        latest: Instant,
+    ) -> Quiet {
         let judged = millis_down(judged);
         let silence = |place: usize| u64::from(self.rises[place].silent_millis(judged));
-        let (mut quiet, mut longest) = (Vec::new(), 0);
-        let mut look_at = |place: usize| {
+        let (mut places, mut longest_else, mut next) = (Vec::new(), 0, latest);
+        let mut look_at = |place: usize, due: Instant| {
             if self.signs[place].status == Status::Alive && silence(place) < short {
-                longest = longest.max(silence(place));
+                longest_else = longest_else.max(silence(place));
+            } else if due > now {
+                next = next.min(due);
             } else {
-                quiet.push(place);
+                places.push(place);
             }
         };
-        let mut longest_of_plain = 0;
-        for stretch in self.stretches(0..self.len()) {
-            match stretch {
-                Stretch::Plain(plain) => {
-                    let rises = self.rises[plain.clone()].iter();
-                    let silences = rises.map(|rise| rise.silent_millis(judged));
-                    let most = u64::from(silences.max().unwrap_or(0));
-                    if most < short {
-                        longest_of_plain = longest_of_plain.max(most);
-                    } else {
-                        plain.for_each(&mut look_at);
-                    }
-                }
-                Stretch::Other(place) => look_at(place),
+        let mut longest_plain = 0;
+        for Stretch { plain, other } in self.stretches(0..self.len()) {
+            let rises = self.rises[plain.clone()].iter();
+            let silences = rises.map(|rise| rise.silent_millis(judged));
+            let longest = u64::from(silences.max().unwrap_or(0));
+            if longest < short {
+                longest_plain = longest_plain.max(longest);
+            } else {
+                plain.for_each(|place| look_at(place, Instant::START));
+            }
+            if let Some(other) = other {
+                look_at(other.place(), other.due);
             }
         }
-        (quiet, longest.max(longest_of_plain))
+        Quiet {
+            places,
+            longest_else: longest_else.max(longest_plain),
+            next,
+        }
+    }
+
+    /// The silence of the one at `place` comes to nothing before `due`, unless something of it changes.
+    pub(crate) fn put_off(&mut self, place: usize, due: Instant) {
+        if let Ok(at) = self.other(place) {
+            self.others[at].due = due;
+        }
     }
 
     /// The places of those who are not plain.
     pub(crate) fn others(&self) -> impl Iterator<Item = usize> {
-        self.others.iter().map(|place| *place as usize)
+        self.others.iter().map(|other| other.place())
     }
 
     /// `places` in stretches, in order.
@@ -166,20 +216,17 @@ impl Pulses {
     ) {
         let others = std::mem::take(&mut self.others);
         let mut changed = Vec::new();
-        for stretch in stretches(&others, places) {
-            match stretch {
-                Stretch::Plain(plain) => {
-                    let (told, rest) = counts.split_at(plain.len().min(counts.len()));
-                    *counts = rest;
-                    self.take_plain(plain, told, rise, most_leap, taken);
-                }
-                Stretch::Other(place) if self.signs[place].is_present() => {
-                    if let Some((beat, rest)) = counts.split_first() {
-                        *counts = rest;
-                        changed.extend(self.taking(place, *beat, rise, most_leap, taken));
-                    }
-                }
-                Stretch::Other(_) => {}
+        for Stretch { plain, other } in stretches(&others, places) {
+            let (told, rest) = counts.split_at(plain.len().min(counts.len()));
+            *counts = rest;
+            self.take_plain(plain, told, rise, most_leap, taken);
+            let place = other.map(Other::place);
+            let Some(place) = place.filter(|place| self.signs[*place].is_present()) else {
+                continue;
+            };
+            if let Some((beat, rest)) = counts.split_first() {
+                *counts = rest;
+                changed.extend(self.taking(place, *beat, rise, most_leap, taken));
             }
         }
         self.others = others;
@@ -223,6 +270,8 @@ impl Pulses {
         most_leap: Duration,
         taken: &mut Taken,
     ) {
+        // Rounds take a millisecond at the least, so that as many are always too many; and none overflow.
+        const MANY_ROUNDS: u64 = u32::MAX as u64;
         let most_leap = u64::try_from(most_leap.as_millis()).unwrap_or(u64::MAX);
         let beats = &mut self.beats[places.clone()];
         let ticks = &self.ticks[places.clone()];
@@ -232,7 +281,7 @@ impl Pulses {
         let held = beats.iter_mut().zip(ticks).zip(rises).zip(paces);
         for ((((held, tick), risen), pace), told) in held.zip(counts) {
             let rounds = told.saturating_sub(*held);
-            let is_far = rounds.saturating_mul(u64::from(*tick)) > most_leap;
+            let is_far = rounds.min(MANY_ROUNDS) * u64::from(*tick) > most_leap;
             let is_news = rounds > 0 && !is_far;
             let after = pace.after(lag(rise, *told, *tick), *tick, is_over(*held, *told));
             has_leapt |= is_far;
@@ -252,7 +301,8 @@ impl Pulses {
     }
 
     fn other(&self, place: usize) -> Result<usize, usize> {
-        self.others.binary_search(&(place as u32))
+        self.others
+            .binary_search_by_key(&place, |other| other.place())
     }
 }
 
@@ -270,21 +320,16 @@ pub(crate) fn insert<T>(list: &mut Vec<T>, place: usize, item: T) {
 }
 
 /// `places` in stretches, where these are not plain.
-fn stretches(others: &[u32], places: Range<usize>) -> impl Iterator<Item = Stretch> {
-    let first = others.partition_point(|other| (*other as usize) < places.start);
-    let others = others[first..].iter().map(|other| *other as usize);
-    let others = others.take_while({
-        let end = places.end;
-        move |other| *other < end
-    });
-    let ends = others.map(Some).chain([None]);
+fn stretches(others: &[Other], places: Range<usize>) -> impl Iterator<Item = Stretch> {
+    let first = others.partition_point(|other| other.place() < places.start);
+    let last = others.partition_point(|other| other.place() < places.end);
+    let others = others[first..last].iter().copied().map(Some);
     let mut from = places.start;
-    let between = ends.map(move |other| {
-        let plain = from..other.unwrap_or(places.end);
+    others.chain([None]).map(move |other| {
+        let plain = from..other.map_or(places.end, Other::place);
         from = plain.end + 1;
-        [Some(Stretch::Plain(plain)), other.map(Stretch::Other)]
-    });
-    between.flatten().flatten()
+        Stretch { plain, other }
+    })
 }
 
 #[cfg(test)]
@@ -298,20 +343,14 @@ mod tests {
 
     #[test]
     fn stretches_are_what_lies_between_the_others() {
-        let of = |others: &[u32], places: Range<usize>| {
-            let all = stretches(others, places);
-            all.filter(|one| *one != Stretch::Plain(0..0))
-                .collect::<Vec<_>>()
+        let of = |others: &[usize], places: Range<usize>| {
+            let others: Vec<Other> = others.iter().copied().map(Other::at).collect();
+            let all = stretches(&others, places);
+            let all = all.map(|one| (one.plain, one.other.map(Other::place)));
+            all.collect::<Vec<_>>()
         };
-        assert_eq!(of(&[], 2..5), [Stretch::Plain(2..5)]);
-        assert_eq!(
-            of(&[1, 3, 9], 2..5),
-            [
-                Stretch::Plain(2..3),
-                Stretch::Other(3),
-                Stretch::Plain(4..5)
-            ]
-        );
-        assert_eq!(of(&[0], 0..1)[0], Stretch::Other(0));
+        assert_eq!(of(&[], 2..5), [(2..5, None)]);
+        assert_eq!(of(&[1, 3, 9], 2..5), [(2..3, Some(3)), (4..5, None)]);
+        assert_eq!(of(&[0], 0..1), [(0..0, Some(0)), (1..1, None)]);
     }
 }

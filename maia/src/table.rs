@@ -10,6 +10,7 @@ use crate::member::{Member, MemberMut, Row};
 use crate::pulse::{Pulse, Standing};
 use crate::pulses::{Pulses, insert};
 use crate::record::{Record, hash};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -29,6 +30,31 @@ pub(crate) struct Table {
     /// How many make up the mesh besides this node, and the sum of their fingerprints.
     present: usize,
     sum: u64,
+    votes: Votes,
+}
+
+/// What elections go by, counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Votes {
+    /// How many of those who may lead say that they do.
+    pub(crate) leading: usize,
+    /// How often somebody came who may lead and does not say so.
+    pub(crate) came: u64,
+    /// How often anything else became of who may lead.
+    pub(crate) changed: u64,
+}
+
+impl Votes {
+    /// Somebody who may lead, or not, and says it does, or not, has become another.
+    fn note(&mut self, before: Option<bool>, after: Option<bool>) {
+        self.leading -= usize::from(before == Some(true));
+        self.leading += usize::from(after == Some(true));
+        match (before, after) {
+            (before, after) if before == after => {}
+            (None, Some(false)) => self.came += 1,
+            _ => self.changed += 1,
+        }
+    }
 }
 
 impl fmt::Debug for Table {
@@ -89,6 +115,7 @@ struct Filed {
     hearsay: bool,
     present: bool,
     weight: u64,
+    vote: Option<bool>,
 }
 
 impl Filed {
@@ -99,6 +126,7 @@ impl Filed {
             hearsay: !member.is_confirmed(),
             present: member.is_present(),
             weight: member.weight(),
+            vote: member.pulse.vote(),
         }
     }
 
@@ -111,6 +139,7 @@ impl Filed {
             && self.reach == member.odd().reach
             && self.hearsay != member.is_confirmed()
             && self.weight == member.weight()
+            && self.vote == member.pulse.vote()
     }
 }
 
@@ -130,6 +159,7 @@ impl Table {
             hearsay: 0,
             present: 0,
             sum: 0,
+            votes: Votes::default(),
         }
     }
 
@@ -158,6 +188,11 @@ impl Table {
         self.hearsay
     }
 
+    /// What elections go by.
+    pub(crate) fn votes(&self) -> Votes {
+        self.votes
+    }
+
     /// How many make up the mesh besides this node.
     pub(crate) fn count_present(&self) -> usize {
         self.present
@@ -173,7 +208,7 @@ impl Table {
         &self.pulses
     }
 
-    /// The same, of which nothing may be changed but counts and rises.
+    /// The same, of which nothing may be changed but counts and rises, and who is put off.
     pub(crate) fn pulses_mut(&mut self) -> &mut Pulses {
         &mut self.pulses
     }
@@ -262,6 +297,7 @@ impl Table {
         self.pulses.insert(place, pulse);
         if let Some(filed) = self.at(place).map(Filed::of) {
             self.file(slot, &filed);
+            self.votes.note(None, filed.vote);
         }
     }
 
@@ -273,6 +309,7 @@ impl Table {
         self.keys.remove(place);
         let pulse = self.pulses.remove(place);
         self.unfile(slot, &filed);
+        self.votes.note(filed.vote, None);
         self.vacant.push(slot);
         Some((pulse, self.rows[slot as usize].take()?))
     }
@@ -294,15 +331,35 @@ impl Table {
             let (slot, after) = (self.order[place], self.at(place).map(Filed::of)?);
             self.unfile(slot, &before);
             self.file(slot, &after);
+            self.votes.note(before.vote, after.vote);
         }
         Some(outcome)
     }
 
+    /// The places of those whose ids have one of these hashes.
+    pub(crate) fn hashed(&self, hashes: &[u32]) -> impl Iterator<Item = usize> {
+        let hashes: BTreeSet<u32> = hashes.iter().copied().collect();
+        let places = if hashes.is_empty() {
+            0..0
+        } else {
+            0..self.len()
+        };
+        places.filter(move |place| {
+            let row = self.row(self.order[*place]);
+            row.is_some_and(|row| hashes.contains(&row.id_hash))
+        })
+    }
+
     /// Where the pulse of `id` is, or where it would be.
-    fn place(&self, id: &NodeId) -> Result<usize, usize> {
+    pub(crate) fn place(&self, id: &NodeId) -> Result<usize, usize> {
         let key = Key::of(id);
         let first = self.keys.partition_point(|other| *other < key);
-        let same = self.keys[first..].partition_point(|other| *other == key);
+        let is_shared = self.keys.get(first + 1) == Some(&key);
+        let same = if is_shared {
+            self.keys[first..].partition_point(|other| *other == key)
+        } else {
+            usize::from(self.keys.get(first) == Some(&key))
+        };
         let found = self.order[first..first + same].binary_search_by(|slot| {
             let row = self.row(*slot).map(|row| &row.word().id);
             row.cmp(&Some(id))

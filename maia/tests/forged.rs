@@ -18,7 +18,7 @@ const fn secs(seconds: u64) -> Duration {
 #[test]
 fn a_forged_node_is_never_shown() {
     let mut mesh = Sim::new(1, &["ana", "bob"]);
-    mesh.run_for(secs(10));
+    mesh.run_for(secs(15));
     let forged = Sim::forged("ghost", "http://10.9.9.9:8000");
     mesh.inject("ana", None, Request::Join(forged.clone()));
     mesh.inject("bob", None, Request::Gossip(vec![forged.clone()].into()));

@@ -38,11 +38,11 @@ impl Node {
             return;
         }
         let speaks_ours = answer.from.is_some();
-        let held = match &answer.reply {
-            Reply::Held(held) => Some(held.clone()),
-            _ => None,
+        let (held, reply) = match answer.reply {
+            Reply::Held(held) => (Some(held), None),
+            reply => (None, Some(reply)),
         };
-        let (entries, asked, spoiled) = contents(answer.reply);
+        let (entries, asked, spoiled) = reply.map_or_else(Default::default, contents);
         self.counters.skipped_records += spoiled as u64;
         let speaker = answer
             .from

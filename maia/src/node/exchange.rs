@@ -10,7 +10,7 @@ use crate::id::NodeId;
 use crate::member::Member;
 use crate::message::{Caller, Entry, Failure, Reply, Request, Status, Table};
 use crate::pulse::{Rise, Standing};
-use crate::pulses::{Stretch, Taken};
+use crate::pulses::{Other, Stretch, Taken};
 use crate::record::id_hash;
 use crate::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
@@ -94,15 +94,11 @@ impl Node {
         special: &mut Vec<(usize, usize)>,
     ) {
         let pulses = self.table.pulses();
-        for stretch in pulses.stretches(places) {
-            let place = match stretch {
-                Stretch::Plain(plain) => {
-                    counts.extend_from_slice(pulses.beats(plain));
-                    continue;
-                }
-                Stretch::Other(place) => place,
-            };
-            let Some(pulse) = pulses.get(place).filter(|pulse| pulse.is_present()) else {
+        for Stretch { plain, other } in pulses.stretches(places) {
+            counts.extend_from_slice(pulses.beats(plain));
+            let other = other.map(Other::place);
+            let other = other.and_then(|place| Some((place, pulses.get(place)?)));
+            let Some((place, pulse)) = other.filter(|(_, pulse)| pulse.is_present()) else {
                 continue;
             };
             if pulse.load_news > 0 || !pulse.counts_rounds() {
@@ -376,13 +372,11 @@ impl Node {
                 self.ask_the_crowded_out(now, entry);
             }
         }
-        let pushed: BTreeSet<&NodeId> =
-            table.entries.iter().map(|entry| &entry.record.id).collect();
-        let wanted: BTreeSet<u32> = wanted.iter().copied().collect();
-        let answers = |member: Member<'_>| {
-            wanted.contains(&member.id_hash) || pushed.contains(&member.word().id)
-        };
-        let told = gossip::worth_telling(&self.table).filter(|member| answers(*member));
+        let mut places: BTreeSet<usize> = self.table.hashed(wanted).collect();
+        let pushed = table.entries.iter().map(|entry| &entry.record.id);
+        places.extend(pushed.filter_map(|id| self.table.place(id).ok()));
+        let asked_for = places.into_iter().filter_map(|place| self.table.at(place));
+        let told = asked_for.filter(|member| gossip::is_worth_telling(*member));
         let told = told.map(|member| gossip::listed(member, self.leader.as_ref()));
         let mut entries: Vec<Entry> = std::iter::once(self.own_entry())
             .chain(told.take(WORDS_AT_ONCE))

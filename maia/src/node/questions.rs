@@ -124,13 +124,14 @@ impl Node {
         let Some(url) = self.table.get(id).map(|member| member.url().clone()) else {
             return;
         };
-        let asking = self
-            .table
-            .pulses()
-            .others()
-            .filter(|place| is_being_asked(&self.table.pulses().signs()[*place]))
-            .count();
-        if asking >= SILENT_AT_ONCE || self.questions_left == 0 {
+        let signs = self.table.pulses().signs();
+        let others = self.table.pulses().others();
+        let asked = || {
+            others
+                .filter(|place| is_being_asked(&signs[*place]))
+                .count()
+        };
+        if self.questions_left == 0 || asked() >= SILENT_AT_ONCE {
             // Asked later, or judged by age.
             self.next_sweep = self
                 .next_sweep

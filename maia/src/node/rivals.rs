@@ -89,10 +89,7 @@ impl Node {
         let Some((pulse, row)) = self.table.remove(holder) else {
             return;
         };
-        let gone = Member {
-            pulse,
-            row: &row,
-        };
+        let gone = Member { pulse, row: &row };
         self.changed = true;
         if !gone.is_confirmed() {
             return;

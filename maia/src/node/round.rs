@@ -2,7 +2,7 @@
 
 use super::exchanges::Purpose;
 use super::seeds::Seed;
-use super::{Input, Node};
+use super::{Input, Node, Stakes};
 use crate::address::Url;
 use crate::detector::Verdict;
 use crate::event::Reason;
@@ -10,6 +10,7 @@ use crate::gossip;
 use crate::id::NodeId;
 use crate::member::Member;
 use crate::message::{Entry, Failure, Request, Status, Subject};
+use crate::pulse::Pulse;
 use crate::pulses::Stretch;
 use crate::time::{Instant, Wall};
 use std::cmp::Reverse;
@@ -115,6 +116,7 @@ impl Node {
         self.fall_in_step();
         self.tell_load();
         self.changed = true;
+        self.stakes = Stakes::default();
         self.questions_left = SILENT_A_ROUND;
         self.book.prune(now, &self.config.limits);
         self.rivals
@@ -149,13 +151,11 @@ impl Node {
     /// Counts on from where the mesh is, so that all counts are close to each other and cheap to tell.
     fn fall_in_step(&mut self) {
         let pulses = self.table.pulses();
-        let highest = |stretch| match stretch {
-            Stretch::Plain(plain) => pulses.beats(plain).iter().copied().max(),
-            Stretch::Other(place) => {
-                let alive = pulses.get(place).filter(|pulse| pulse.is_present());
-                let alive = alive.filter(|pulse| pulse.status == Status::Alive);
-                alive.map(|pulse| pulse.beat)
-            }
+        let highest = |stretch: Stretch| {
+            let plain = pulses.beats(stretch.plain).iter().copied().max();
+            let other = stretch.other.and_then(|other| pulses.get(other.place()));
+            let is_alive = |pulse: &Pulse| pulse.is_present() && pulse.status == Status::Alive;
+            plain.max(other.filter(is_alive).map(|pulse| pulse.beat))
         };
         let stretches = pulses.stretches(0..pulses.len());
         if let Some(highest) = stretches.filter_map(highest).max() {
@@ -267,20 +267,24 @@ impl Node {
 
     /// Carries out what each member's silence has come to.
     pub(super) fn sweep(&mut self, now: Instant) {
-        let mut next = now + self.config.failure_timeout;
         let mut to_ask: Vec<(Reverse<Duration>, NodeId)> = Vec::new();
         let mut due: Vec<(NodeId, Verdict)> = Vec::new();
         let judged = self.detector.judged(now);
         // Almost all are alive and were heard of lately.
         let well_below = self.detector.well_below_millis();
-        let (quiet, longest) = self.table.pulses().quiet(judged, well_below);
-        for place in quiet {
+        let latest = now + self.config.failure_timeout;
+        let quiet = (self.table.pulses()).quiet(now, judged, well_below, latest);
+        let mut next = quiet.next;
+        for place in quiet.places {
             let Some(member) = self.table.at(place) else {
                 continue;
             };
             let id = member.word().id.clone();
             match self.detector.judge(member, now) {
-                Verdict::Unchanged(until) => next = next.min(until),
+                Verdict::Unchanged(until) => {
+                    next = next.min(until);
+                    self.table.pulses_mut().put_off(place, until);
+                }
                 Verdict::Ask(until) => {
                     next = next.min(until);
                     if member.is_confirmed() {
@@ -290,7 +294,7 @@ impl Node {
                 verdict => due.push((id, verdict)),
             }
         }
-        let longest = Duration::from_millis(longest);
+        let longest = Duration::from_millis(quiet.longest_else);
         let next = next.min(now + self.config.failure_timeout.saturating_sub(longest));
         self.next_sweep = next.max(now + self.sweep_pause());
         for (id, verdict) in due {
