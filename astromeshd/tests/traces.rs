@@ -11,7 +11,7 @@ use serde_json::json;
 use std::net::TcpListener;
 use std::time::Instant;
 use support::collector::{Span, collector, told};
-use support::place::{Place, reply_json, says};
+use support::place::{Place, calls, reply_json, says};
 use support::{PATIENCE, QUICK, eventually, folder_with_agent, get, met, post_with, settings_with};
 use tempfile::TempDir;
 
@@ -19,6 +19,8 @@ const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const CLIENT: &str = "b7ad6b7169203331";
 const RUN: &str = "POST /v1/agents/{name}/run";
 const CHAT: &str = "POST /v1/chat/completions";
+/// An attempt at another node.
+const ATTEMPT: &str = "POST";
 
 /// What a collector was told, once that is so much.
 async fn all(collector: &Place, count: usize) -> Vec<Span> {
@@ -132,13 +134,15 @@ async fn a_request_is_one_trace_from_the_client_to_the_provider() {
     let answer = run(&three.gateway, "coder", Some(&sampled())).await;
     assert_eq!(answer.status, 200, "{}", answer.detail());
 
-    let spans = all(&collector, 5).await;
+    let spans = all(&collector, 7).await;
     assert!(spans.iter().all(|span| span.trace == TRACE), "{spans:#?}");
     assert!(spans.iter().all(|span| !span.is_error), "{spans:#?}");
     let way = [
         only(&spans, "gateway", RUN),
+        only(&spans, "gateway", ATTEMPT),
         only(&spans, "worker", RUN),
         only(&spans, "worker", "invoke_agent coder"),
+        only(&spans, "worker", ATTEMPT),
         only(&spans, "inference", CHAT),
         only(&spans, "inference", "chat mock-1"),
     ];
@@ -148,12 +152,12 @@ async fn a_request_is_one_trace_from_the_client_to_the_provider() {
         assert!(span.began < span.ended, "{span:#?}");
         parent = &span.id;
     }
-    assert_eq!(way.map(|span| span.kind), [2, 2, 1, 2, 3]);
+    assert_eq!(way.map(|span| span.kind), [2, 3, 2, 1, 3, 2, 3]);
     // What is done for another is done within its time: all are on one machine.
     for pair in way.windows(2) {
         assert!(pair[0].began <= pair[1].began, "{pair:#?}");
     }
-    let [gateway, _, agent, _, chat] = way;
+    let [gateway, _, _, agent, _, _, chat] = way;
     for (span, name, value) in [
         (gateway, "http.route", json!("/v1/agents/{name}/run")),
         (gateway, "http.request.method", json!("POST")),
@@ -214,7 +218,7 @@ async fn what_is_not_to_be_recorded_is_passed_on_and_not_told() {
     assert_eq!(asked(&model)[0]["traceparent"], given.as_str());
     // What comes later is told, so what came before would have been.
     assert_eq!(run(&three.gateway, "coder", None).await.status, 200);
-    let spans = all(&collector, 5).await;
+    let spans = all(&collector, 7).await;
     assert!(spans.iter().all(|span| span.trace != TRACE));
     three.kill().await;
 }
@@ -229,6 +233,91 @@ async fn without_a_collector_the_trace_of_the_client_goes_through() {
     assert_eq!(headers["traceparent"], sampled().as_str());
     assert_eq!(headers["tracestate"], "vendor=1");
     three.kill().await;
+}
+
+#[tokio::test]
+async fn each_attempt_is_a_span_and_the_worker_is_below_the_one_that_reached_it() {
+    let collector = collector().await;
+    let url = collector.url("");
+    let worker = node(&TempDir::new().unwrap(), "worker", "", Some(&url)).await;
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let dead = free.local_addr().unwrap();
+    drop(free);
+    let spec = format!(
+        "services: {{agents: false}}\npeers: [{{name: a, url: \"http://{dead}\"}}, {{name: b, url: \"{}\"}}]",
+        worker.url()
+    );
+    let gateway = node(&TempDir::new().unwrap(), "gateway", &spec, Some(&url)).await;
+    let answer = run(&gateway, "echo", None).await;
+    assert_eq!(answer.status, 200, "{}", answer.detail());
+
+    let spans = all(&collector, 5).await;
+    let server = only(&spans, "gateway", RUN);
+    let attempt = |number: u64| {
+        let mut attempts = spans.iter().filter(|span| span.name == ATTEMPT);
+        attempts.find(|span| span.says("astromesh.attempt") == Some(&json!(number)))
+    };
+    let (first, second) = (attempt(1).unwrap(), attempt(2).unwrap());
+    for (span, port) in [(first, dead.port()), (second, worker.url().port())] {
+        assert_eq!((span.node.as_str(), span.kind), ("gateway", 3));
+        assert_eq!(span.parent.as_ref(), Some(&server.id));
+        assert_eq!(span.says("server.address"), Some(&json!("127.0.0.1")));
+        assert_eq!(span.says("server.port"), Some(&json!(port)));
+    }
+    assert!(first.is_error && !second.is_error, "{spans:#?}");
+    assert_eq!(first.says("error.type"), Some(&json!("not_sent")));
+    assert_eq!(first.says("http.response.status_code"), None);
+    assert_eq!(second.says("error.type"), None);
+    let status = second.says("http.response.status_code");
+    assert_eq!(status, Some(&json!(200)));
+    let worker_span = only(&spans, "worker", RUN);
+    assert_eq!(worker_span.parent.as_ref(), Some(&second.id));
+    gateway.kill().await;
+    worker.kill().await;
+}
+
+#[tokio::test]
+async fn each_call_of_a_tool_is_a_span_of_its_agent() {
+    let long = "n".repeat(1_000);
+    let unknown = long.clone();
+    let model = Place::new(move |heard, _| match heard.path.as_str() {
+        "/v1/models" => reply_json(200, &json!({"data": [{"id": "mock-1"}]})),
+        _ if heard.body.contains(r#""role":"tool""#) => says("it is late"),
+        _ => calls(&[("datetime_now", json!({})), (&unknown, json!({}))]),
+    })
+    .await;
+    let collector = collector().await;
+    let folder = folder_with_agent(
+        "coder",
+        "model: {primary: {provider: openai, model: mock-1}}\n  tools: [{name: datetime_now}]",
+    );
+    let provider = format!(
+        "providers: [{{name: openai, base_url: \"{}\"}}]",
+        model.url("/v1")
+    );
+    let node = node(&folder, "solo", &provider, Some(&collector.url(""))).await;
+    let answer = run(&node, "coder", None).await;
+    assert_eq!(answer.status, 200, "{}", answer.detail());
+
+    let spans = all(&collector, 6).await;
+    let agent = only(&spans, "solo", "invoke_agent coder");
+    let known = only(&spans, "solo", "execute_tool datetime_now");
+    // The model chooses the name, and a collector is not told a long one.
+    let unknown = only(&spans, "solo", &format!("execute_tool {long}")[..256]);
+    for (tool, name, error) in [
+        (known, "datetime_now", None),
+        (unknown, &long[..256], Some(json!("unknown_tool"))),
+    ] {
+        assert_eq!(tool.parent.as_ref(), Some(&agent.id));
+        assert_eq!(tool.kind, 1);
+        let operation = tool.says("gen_ai.operation.name");
+        assert_eq!(operation, Some(&json!("execute_tool")));
+        assert_eq!(tool.says("gen_ai.tool.name"), Some(&json!(name)));
+        assert_eq!(tool.says("error.type"), error.as_ref());
+        assert_eq!(tool.is_error, error.is_some());
+        assert!(agent.began <= tool.began && tool.ended <= agent.ended);
+    }
+    node.kill().await;
 }
 
 #[tokio::test]

@@ -37,6 +37,15 @@ enum Kind {
     Remote { url: String, outside: Outside },
 }
 
+/// Why a call came to nothing.
+#[derive(Debug)]
+pub(super) struct Trouble {
+    /// In a word, one of a few.
+    pub(super) kind: &'static str,
+    /// For the model to read.
+    pub(super) detail: String,
+}
+
 /// What a model passes to a tool.
 type Arguments = Map<String, Value>;
 
@@ -59,21 +68,29 @@ impl Toolbox {
         self.described.clone()
     }
 
-    /// Calls one. An error is for the model to read, too.
-    pub(super) async fn call(&self, name: &str, arguments: &str) -> Result<String, String> {
+    /// Calls one.
+    pub(super) async fn call(&self, name: &str, arguments: &str) -> Result<String, Trouble> {
+        let trouble = |kind, detail| Trouble { kind, detail };
         let found = self.tools.iter().find(|tool| tool.name == name);
         let tool = found.ok_or_else(|| {
             let names: Vec<&str> = self.tools.iter().map(|tool| tool.name.as_str()).collect();
-            format!("there is no tool {name:?}; there are: {}", names.join(", "))
+            let names = names.join(", ");
+            let detail = format!("there is no tool {name:?}; there are: {names}");
+            trouble("unknown_tool", detail)
         })?;
         let arguments = match arguments.trim() {
             "" => Arguments::new(),
-            text => serde_json::from_str(text)
-                .map_err(|error| format!("the arguments are not a JSON object: {error}"))?,
+            text => serde_json::from_str(text).map_err(|error| {
+                let detail = format!("the arguments are not a JSON object: {error}");
+                trouble("bad_arguments", detail)
+            })?,
         };
         match timeout(tool.patience, tool.kind.call(&arguments)).await {
-            Ok(result) => result,
-            Err(_) => Err(format!("no answer within {:?}", tool.patience)),
+            Ok(result) => result.map_err(|detail| trouble("tool_error", detail)),
+            Err(_) => {
+                let detail = format!("no answer within {:?}", tool.patience);
+                Err(trouble("timeout", detail))
+            }
         }
     }
 }

@@ -5,6 +5,7 @@ use super::completion::{Asking, Call, Completion};
 use super::llm::Llm;
 use super::sessions::Message;
 use crate::answer::{Answer, trouble};
+use crate::traces::Span;
 use astromesh_core::agent::Pattern;
 use astromesh_core::api::Usage;
 use hyper::StatusCode;
@@ -170,11 +171,19 @@ impl<'a> Turns<'a> {
 
     async fn call(&mut self, call: &Call) -> String {
         let began = Instant::now();
+        let name = || format!("execute_tool {}", call.name);
+        let mut span = Span::along(&self.asking.trail, name);
+        span.say("gen_ai.operation.name", "execute_tool");
+        span.say("gen_ai.tool.name", &call.name);
         let outcome = self.llm.tools.call(&call.name, &call.arguments).await;
         let (ok, result) = match outcome {
             Ok(result) => (true, result),
-            Err(trouble) => (false, format!("error: {trouble}")),
+            Err(trouble) => {
+                span.failed(trouble.kind);
+                (false, format!("error: {}", trouble.detail))
+            }
         };
+        drop(span);
         let arguments =
             serde_json::from_str(&call.arguments).unwrap_or_else(|_| value!(call.arguments));
         self.step(value!({

@@ -9,10 +9,12 @@ use super::wanted::Wanted;
 use super::{COME_BACK, Job, Routed, headers};
 use crate::answer::{Answer, header_text};
 use crate::gate::Gate;
+use crate::traces::{Kind, Span};
 use astromesh_core::api::{NODE_HEADER, ROUTED_TO_HEADER};
 use astromesh_core::http::{Body, Pool};
 use hyper::header::HeaderName;
 use hyper::{Method, Request, StatusCode};
+use maia::address::Url;
 use maia::selector::candidates::Candidate;
 use maia::selector::counter::Counter;
 use maia::selector::health::{Answered, Usual};
@@ -99,14 +101,16 @@ impl<'a, W: Wanted> Attempts<'a, W> {
         candidate: &Candidate,
         usual: &Usual,
     ) -> Option<Routed> {
-        let Some(request) = self.request.begin() else {
+        let Some(mut request) = self.request.begin() else {
             return Some(self.in_vain(true));
         };
         self.made += 1;
         let (name, counter) = (&candidate.name, &candidate.counter);
+        let mut span = self.span(&mut request, &candidate.url);
         let in_hand = InHand::new(self.job.here, counter);
         match forward(pool, &candidate.url, request, in_hand).await {
             Forwarded::Answered(mut answer, waited) => {
+                span.ended_with(answer.status());
                 self.take_word(&mut answer, counter);
                 counter.answered(how(&answer, waited), usual);
                 if ran_nothing(&answer) && self.may_go_on(answer.status()) {
@@ -116,7 +120,7 @@ impl<'a, W: Wanted> Attempts<'a, W> {
                 // Who ran it, it says itself where it is one of ours.
                 let said = answer.headers().get(headers::ROUTED_TO).cloned();
                 Some(Routed {
-                    answer,
+                    answer: span.until_gone(answer),
                     ran_by: Some(said.unwrap_or_else(|| header_text(name.as_str()))),
                     attempts: self.made,
                     waited,
@@ -124,11 +128,18 @@ impl<'a, W: Wanted> Attempts<'a, W> {
                 })
             }
             Forwarded::Unknown(status, detail) => {
-                match status {
-                    StatusCode::BAD_GATEWAY => counter.failed(),
-                    StatusCode::GATEWAY_TIMEOUT => counter.answered(Answered::Badly, usual),
-                    _ => {}
-                }
+                let how = match status {
+                    StatusCode::BAD_GATEWAY => {
+                        counter.failed();
+                        "broken"
+                    }
+                    StatusCode::GATEWAY_TIMEOUT => {
+                        counter.answered(Answered::Badly, usual);
+                        "timeout"
+                    }
+                    _ => "request_broke_off",
+                };
+                span.failed(how);
                 let unknown = Routed {
                     attempts: self.made,
                     ..Routed::refused(self.job.wanted.complaint(status, detail), "broken")
@@ -141,6 +152,7 @@ impl<'a, W: Wanted> Attempts<'a, W> {
                 Some(unknown)
             }
             Forwarded::NotSent(cause) => {
+                span.failed("not_sent");
                 counter.failed();
                 self.troubles.push(format!("{name}: {cause}"));
                 if self.may_go_on(StatusCode::SERVICE_UNAVAILABLE) {
@@ -150,6 +162,21 @@ impl<'a, W: Wanted> Attempts<'a, W> {
                 }
             }
         }
+    }
+
+    /// The attempt that begins at the node at `url`, which the request names from now on as what it belongs to.
+    fn span(&self, request: &mut Request<Body>, url: &Url) -> Span {
+        let method = request.method().clone();
+        let traces = self.job.here.traces.as_ref();
+        let name = || method.as_str().to_owned();
+        let mut span = Span::begin(traces, Kind::Client, request.headers_mut(), name);
+        if span.is_told() {
+            span.say("http.request.method", method.as_str());
+            span.say("server.address", &url.host().to_string());
+            span.count("server.port", url.port().into());
+            span.count("astromesh.attempt", self.made.into());
+        }
+        span
     }
 
     /// Whether there may be another attempt after one that ended so. Who has not got what is wanted is no trouble.

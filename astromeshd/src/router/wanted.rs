@@ -181,7 +181,7 @@ impl Wanted for Run<'_> {
             offer_changed: &here.offer_changed,
             models: Arc::<Here>::clone(here) as Arc<dyn Models>,
             hops: hops.map_or(0, |hops: u32| hops.saturating_sub(1)),
-            trail: Trail::of(request.headers()),
+            trail: Trail::of(request.headers(), traces),
         };
         let answer = agent.run(&around, self.agent, request.into_body()).await;
         let (Ok(said) | Err(said)) = &answer;

@@ -1,8 +1,10 @@
 //! Where in a trace something happens, as W3C Trace Context writes it: the header `traceparent`.
 
+use super::Traces;
 use hyper::HeaderMap;
 use hyper::body::Bytes;
 use hyper::header::{HeaderName, HeaderValue};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// The header that says to which trace a request belongs.
@@ -11,23 +13,30 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// What others keep in a trace beside it. It means nothing without the other.
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
-/// What a head says of its trace, for requests that are made for its sake.
+/// What a head says of its trace, for what is done for its sake.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Trail(Vec<(HeaderName, HeaderValue)>);
+pub(crate) struct Trail {
+    fields: Vec<(HeaderName, HeaderValue)>,
+    /// Who is told.
+    pub(super) traces: Option<Arc<Traces>>,
+}
 
 impl Trail {
     /// What that head says, whatever it is.
-    pub(crate) fn of(headers: &HeaderMap) -> Self {
+    pub(crate) fn of(headers: &HeaderMap, traces: Option<&Arc<Traces>>) -> Self {
         let fields = [TRACEPARENT, TRACESTATE].into_iter().flat_map(|name| {
             let values = headers.get_all(&name).iter();
             values.map(move |value| (name.clone(), value.clone()))
         });
-        Self(fields.collect())
+        Self {
+            fields: fields.collect(),
+            traces: traces.cloned(),
+        }
     }
 
     /// Says it in another head, which says nothing of it yet.
     pub(crate) fn write(&self, headers: &mut HeaderMap) {
-        for (name, value) in &self.0 {
+        for (name, value) in &self.fields {
             headers.append(name.clone(), value.clone());
         }
     }

@@ -4,7 +4,7 @@ use super::context::Context;
 use serde::{Serialize, Serializer};
 use std::time::Duration;
 
-/// The longest text in an attribute. A longer one is cut: callers choose some of them.
+/// The longest name, and the longest text in an attribute. A longer one is cut: callers and models choose some of them.
 const LONGEST: usize = 256;
 
 /// What role this node has in a span.
@@ -38,9 +38,13 @@ pub(super) enum Attribute {
 
 impl Attribute {
     pub(super) fn text(text: &str) -> Self {
-        let end = text.floor_char_boundary(LONGEST);
-        Self::Text(text[..end].to_owned())
+        Self::Text(cut(text))
     }
+}
+
+/// As much of a text as is told of it.
+pub(super) fn cut(text: &str) -> String {
+    text[..text.floor_char_boundary(LONGEST)].to_owned()
 }
 
 /// A span that is over.

@@ -1,8 +1,8 @@
 //! One thing that this node does for a request, from its beginning until the last byte of its answer is gone.
 
 use super::Traces;
-use super::context::Context;
-use super::otlp::{Attribute, Ended, Kind};
+use super::context::{Context, Trail};
+use super::otlp::{self, Attribute, Ended, Kind};
 use crate::answer::Answer;
 use astromesh_core::http::{Body, BoxError};
 use hyper::body::{Body as _, Bytes, Frame, SizeHint};
@@ -78,7 +78,7 @@ impl Span {
                 ended: Ended {
                     context,
                     parent: parent.map(|parent| parent.span),
-                    name: name(),
+                    name: otlp::cut(&name()),
                     kind,
                     began: began.unwrap_or_default(),
                     took: std::time::Duration::ZERO,
@@ -87,6 +87,16 @@ impl Span {
                 },
             })),
         }
+    }
+
+    /// Begins one for what this node does by itself for the request that left this trail.
+    pub(crate) fn along(trail: &Trail, name: impl FnOnce() -> String) -> Self {
+        if trail.traces.is_none() {
+            return Self::default();
+        }
+        let mut headers = HeaderMap::new();
+        trail.write(&mut headers);
+        Self::begin(trail.traces.as_ref(), Kind::Internal, &mut headers, name)
     }
 
     /// `work` that is done at once, and whose log lines say that it belongs to this.
@@ -124,6 +134,12 @@ impl Span {
             self.say("error.type", status.as_str());
             self.fail(status.canonical_reason().unwrap_or("failed"));
         }
+    }
+
+    /// It went wrong in this way, and ended without a status.
+    pub(crate) fn failed(&mut self, how: &'static str) {
+        self.say("error.type", how);
+        self.fail(how);
     }
 
     /// It went wrong.
@@ -233,6 +249,25 @@ mod tests {
             };
             assert_eq!(ended.error.is_none(), is_read, "{ended:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_name_that_waits_is_no_longer_than_what_is_told_of_it() {
+        let (queue, mut queued) = mpsc::channel(1);
+        let told = Arc::default();
+        let traces = Arc::new(Traces { queue, told });
+        let name = || format!("chat {}", "ä".repeat(1_000_000));
+        drop(Span::begin(
+            Some(&traces),
+            Kind::Client,
+            &mut HeaderMap::new(),
+            name,
+        ));
+        let Ok(Item::Span(ended)) = queued.try_recv() else {
+            panic!("nothing is told");
+        };
+        assert!(ended.name.starts_with("chat ä"));
+        assert!(ended.name.capacity() <= 256, "{}", ended.name.capacity());
     }
 
     #[tokio::test]
