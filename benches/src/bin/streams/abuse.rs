@@ -28,6 +28,7 @@ const QUIET: Duration = Duration::from_secs(10);
 pub(crate) struct Figures {
     requests: usize,
     kills: usize,
+    overlong: usize,
     left: u32,
     answered: BTreeMap<String, u64>,
     took: Duration,
@@ -42,12 +43,15 @@ pub(crate) async fn measured(mut stage: Stage, requests: usize) -> anyhow::Resul
         let share = requests / AT_A_TIME + usize::from(place < requests % AT_A_TIME);
         tasks.spawn(abuse(gateway, place as u64, share));
     }
-    let mut kills = 0;
-    while !tasks.is_empty() {
-        let pause = timeout(KILL_AFTER, tasks.join_next()).await;
-        if pause.is_err() {
-            stage.restart_node()?;
-            kills += 1;
+    let (mut kills, mut overlong) = (0, 0);
+    loop {
+        match timeout(KILL_AFTER, tasks.join_next()).await {
+            Ok(Some(ended)) => overlong += ended?,
+            Ok(None) => break,
+            Err(_) => {
+                stage.restart_node().await?;
+                kills += 1;
+            }
         }
     }
     let deadline = Instant::now() + QUIET;
@@ -61,23 +65,27 @@ pub(crate) async fn measured(mut stage: Stage, requests: usize) -> anyhow::Resul
     Ok(Figures {
         requests,
         kills,
+        overlong,
         left: status.requests.forwarded + status.requests.active,
         answered: status.requests.total,
         took: began.elapsed(),
     })
 }
 
-/// One after the other, in ways that chance chooses.
-async fn abuse(gateway: SocketAddr, seed: u64, requests: usize) {
+/// One after the other, in ways that chance chooses. Returns how many took longer than any should.
+async fn abuse(gateway: SocketAddr, seed: u64, requests: usize) -> usize {
     let mut chance = Times::from_seed(seed);
+    let mut overlong = 0;
     for _ in 0..requests {
         let (way, pause) = (
             chance.below(WAYS),
             Duration::from_micros(chance.below(3_000)),
         );
-        // Trouble is what this is for.
-        drop(timeout(PATIENCE, end(gateway, way, pause)).await);
+        // Trouble is what this is for, but for waiting in vain.
+        let ended = timeout(PATIENCE, end(gateway, way, pause)).await;
+        overlong += usize::from(ended.is_err());
     }
+    overlong
 }
 
 /// How many ways there are.
@@ -143,12 +151,13 @@ impl fmt::Display for Figures {
             .collect();
         write!(
             f,
-            "{} requests ended in {WAYS} ways, and the node was killed {} times, in {:.0} s: {} in flight in the end; of those \
-             that were whole, {}",
+            "{} requests ended in {WAYS} ways, and the node was killed {} times, in {:.0} s: {} in flight in the end; {} took longer \
+             than {PATIENCE:?}; of those that were whole, {}",
             self.requests,
             self.kills,
             self.took.as_secs_f64(),
             self.left,
+            self.overlong,
             answered.join(", ")
         )
     }

@@ -19,6 +19,7 @@ use benches::machine;
 use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
+use tokio::task::spawn_blocking;
 
 /// Many streams at once through one gateway.
 #[derive(FromArgs)]
@@ -156,11 +157,12 @@ impl Stage {
         Ok(process.context("the gateway is a process")?.pid())
     }
 
-    /// Kills the node and starts it anew.
-    fn restart_node(&mut self) -> anyhow::Result<()> {
+    /// Kills the node and starts it anew. Clients go on meanwhile.
+    async fn restart_node(&mut self) -> anyhow::Result<()> {
         self.node.kill();
         self.node = started(&self.node_command)?;
-        listens(self.node_at)
+        let node_at = self.node_at;
+        spawn_blocking(move || listens(node_at)).await?
     }
 }
 
