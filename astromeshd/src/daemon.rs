@@ -33,7 +33,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -100,7 +99,7 @@ impl Daemon {
         }
         let address = SocketAddr::new(settings.api.host, settings.api.port);
         let listening = |source| StartError::Listen { address, source };
-        let listener = TcpListener::bind(address).await.map_err(listening)?;
+        let listener = server::listen(address).map_err(listening)?;
         let address = listener.local_addr().map_err(listening)?;
         let workers = Workers::start(settings.api.threads).map_err(StartError::Threads)?;
 

@@ -31,7 +31,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
@@ -45,6 +45,22 @@ const SHORTEST_ROUND: Duration = Duration::from_millis(20);
 
 /// How long accepting pauses where the process has no more files.
 const PAUSE: Duration = Duration::from_millis(10);
+
+/// How many may have connected before they are taken. Whoever comes when there are as many hears nothing, and tries again
+/// only after a second; the usual 128 are soon reached. The system may allow fewer.
+const WAITING: u32 = 1_024;
+
+/// Listens at `address`.
+pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    // A node that starts again is not kept out by the connections of its life before.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(WAITING)
+}
 
 /// Takes connections until `closing` says so, and serves them until they are done. Dropping the future drops them all.
 pub(crate) async fn run(
@@ -227,5 +243,27 @@ async fn run_agent(
             Ok(request) => runs::run(here, Some(visitor), origin, &name, request).await,
             Err(refusal) => refusal,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpStream;
+
+    /// Shorter than the second after which a system tries again.
+    const AT_ONCE: Duration = Duration::from_millis(900);
+
+    #[tokio::test]
+    async fn a_crowd_need_not_be_taken_before_the_next_ones_can_connect() {
+        let listener = listen(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
+        let address = listener.local_addr().expect("it listens");
+        let crowd: Vec<TcpStream> = (0..500)
+            .map(|place| {
+                let connected = TcpStream::connect_timeout(&address, AT_ONCE);
+                connected.unwrap_or_else(|error| panic!("number {place}: {error}"))
+            })
+            .collect();
+        drop(crowd);
     }
 }

@@ -1,9 +1,16 @@
 //! Who leads: everybody names the same, soon after the old one is gone, and nobody takes the mesh along by crashing.
 
 use maia::config::Config;
+use maia::election::{Bully, Contender, Election};
 use maia::event::Event;
+use maia::id::{Name, NodeId};
 use maia::message::{Reply, Request};
-use maia::sim::Sim;
+use maia::node::{Identity, Node};
+use maia::rng::Rng;
+use maia::sim::{Sim, WALL_AT_START};
+use maia::time::Wall;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 const fn secs(seconds: u64) -> Duration {
@@ -172,4 +179,60 @@ fn changes(mesh: &Sim) -> usize {
         .filter(old_hands)
         .filter(changed)
         .count()
+}
+
+/// The bully's rule, which counts how often it is asked.
+#[derive(Debug)]
+struct Counted {
+    rule: Bully,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Election for Counted {
+    fn leader<'a>(
+        &self,
+        contenders: &mut dyn Iterator<Item = Contender<'a>>,
+    ) -> Option<&'a NodeId> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        self.rule.leader(contenders)
+    }
+}
+
+/// Newcomers do not lead at once, so where somebody leads already they are no reason to look through everybody: a mesh of
+/// thousands forms without an election for each pair of them.
+#[test]
+fn no_election_is_held_for_each_who_comes() {
+    let mut mesh = Sim::new(1, &["ana"]);
+    mesh.run_for(secs(20));
+    let asked = Arc::new(AtomicUsize::new(0));
+    let config = Config {
+        seeds: vec![mesh.url("ana")],
+        ..Config::default()
+    };
+    mesh.reserve("bob");
+    let me = Identity::new(
+        NodeId::new("bob").expect("an id"),
+        Name::new("bob").expect("a name"),
+        mesh.url("bob"),
+    );
+    let elapsed = u64::try_from(mesh.now().since_start().as_millis()).expect("seconds");
+    let wall = Wall::from_unix_millis(WALL_AT_START.unix_millis() + elapsed);
+    let node = Node::new(config.clone(), me, mesh.now(), wall, Rng::from_seed(1));
+    let node = node.expect("settings go together").with_election(Counted {
+        rule: Bully::new(config.stable_after),
+        asked: Arc::clone(&asked),
+    });
+    mesh.place("bob", node);
+    mesh.run_for(secs(4));
+    let before = asked.load(Ordering::Relaxed);
+    for number in 0..60 {
+        mesh.start(&format!("n{number:02}"), &["ana"]);
+    }
+    mesh.run_for(secs(8));
+    assert_eq!(mesh.node("bob").expect("it runs").present(), 61);
+    let held = asked.load(Ordering::Relaxed) - before;
+    assert!(
+        held <= 8,
+        "{held} elections in four rounds, in which 60 came"
+    );
 }
