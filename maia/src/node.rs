@@ -88,8 +88,8 @@ pub struct Node {
     asleep_since: Option<Instant>,
     leader: Option<NodeId>,
     leader_since: Instant,
-    /// What the leader was named by.
-    stakes: Stakes,
+    /// What the leader was named by; nothing where an election is to be held in any case.
+    stakes: Option<Stakes>,
     counters: Counters,
     version: u64,
     /// Whether something is other than it was published, and whether that is more than counts and loads, by which
@@ -100,7 +100,7 @@ pub struct Node {
 }
 
 /// What an election goes by, but for time: the same stakes have the same outcome.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stakes {
     votes: Votes,
     may_name: bool,
@@ -172,7 +172,7 @@ impl Node {
             asleep_since: None,
             leader: None,
             leader_since: now,
-            stakes: Stakes::default(),
+            stakes: None,
             counters: Counters::default(),
             version: 1,
             risen: false,
@@ -210,7 +210,7 @@ impl Node {
             Input::Answer { exchange, answer } => self.answered(now, exchange, answer),
             Input::Command(command) => self.obey(now, command),
         }
-        if self.changed && self.stakes(now) != self.stakes {
+        if self.changed && self.stakes != Some(self.stakes(now)) {
             self.name_leader(now);
         }
         if self.changed || self.risen {
@@ -448,7 +448,7 @@ impl Node {
         let leader = self.lead_by_the_rule(now);
         let leads = leader.as_ref() == Some(self.own.id());
         self.changed |= self.own.say_it_leads(leads);
-        self.stakes = self.stakes(now);
+        self.stakes = Some(self.stakes(now));
         if leader != self.leader {
             let before = std::mem::replace(&mut self.leader, leader.clone());
             let lasted = now.since(self.leader_since);
@@ -465,18 +465,20 @@ impl Node {
     /// Whether this node knows enough to name a leader.
     fn may_name(&self, now: Instant) -> bool {
         let settled = self.joined || now.since(self.started) >= self.config.stable_after;
-        settled && !self.own.has_left() && self.asleep_since.is_none()
+        settled && !self.own.has_left() && self.asleep_since.is_none() && self.sees_enough()
     }
 
-    fn lead_by_the_rule(&self, now: Instant) -> Option<NodeId> {
-        if !self.may_name(now) {
-            return None;
-        }
+    /// Whether more than half of the nodes that are expected are alive, where a number is expected.
+    fn sees_enough(&self) -> bool {
         let signs = self.table.pulses().signs();
         let is_alive = |signs: &&Signs| signs.is_present() && signs.status == Status::Alive;
         let alive = || 1 + signs.iter().filter(is_alive).count();
         let expected = self.config.expected_nodes;
-        if expected.is_some_and(|expected| alive() <= expected / 2) {
+        expected.is_none_or(|expected| alive() > expected / 2)
+    }
+
+    fn lead_by_the_rule(&self, now: Instant) -> Option<NodeId> {
+        if !self.may_name(now) {
             return None;
         }
         let own = (!self.own.is_draining()).then(|| Contender {

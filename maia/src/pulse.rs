@@ -92,15 +92,12 @@ impl Pace {
         }
     }
 
-    /// The same after a heartbeat of one who ticks so, with this lag. No branches: all members pass through here.
+    /// The same after a heartbeat of one who ticks so, with this lag.
     #[inline]
     pub(crate) fn after(self, lag: u32, tick: u32, window_is_over: bool) -> Self {
-        let late = (lag.wrapping_sub(self.least()) as i32)
-            .max(0)
-            .unsigned_abs();
         // No news travels for so long: it is the pace that is wrong, since a count was that nobody had made, or the
         // owner's clock stood still and it could not tell.
-        let is_wrong = late > LONGEST_WAY.saturating_mul(tick);
+        let is_wrong = self.late(lag) > LONGEST_WAY.saturating_mul(tick);
         let earlier = if window_is_over {
             self.quickest
         } else {
@@ -117,8 +114,10 @@ impl Pace {
         }
     }
 
-    fn least(self) -> u32 {
-        sooner(self.quickest, self.earlier)
+    /// How much later than due a heartbeat with this lag came.
+    fn late(self, lag: u32) -> u32 {
+        let late = lag.wrapping_sub(sooner(self.quickest, self.earlier));
+        (late as i32).max(0).unsigned_abs()
     }
 }
 
@@ -228,8 +227,7 @@ impl Pulse {
 
     /// How much later than due by its pace the newest heartbeat arrived.
     fn late(&self) -> u32 {
-        let late = self.lag().wrapping_sub(self.pace.least());
-        (late as i32).max(0).unsigned_abs()
+        self.pace.late(self.lag())
     }
 
     /// When the newest heartbeat arrived, less the time that all rounds take together.

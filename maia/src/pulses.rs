@@ -260,8 +260,7 @@ impl Pulses {
         Some((place, pulse))
     }
 
-    /// The same for plain ones that lie side by side. About every second count is news, which no processor can guess: so
-    /// each is written, whether it is news or not.
+    /// The same for plain ones that lie side by side.
     fn take_plain(
         &mut self,
         places: Range<usize>,

@@ -90,6 +90,7 @@ impl Node {
             let above = word.version.incarnation;
             self.own.begin_anew(now, above, Some(&mut self.rng));
             self.table.rename(self.own.id());
+            self.stakes = None;
             self.counters.refutations += 1;
             self.changed = true;
             self.report(Event::Refuted);

@@ -2,7 +2,7 @@
 
 use super::exchanges::Purpose;
 use super::seeds::Seed;
-use super::{Input, Node, Stakes};
+use super::{Input, Node};
 use crate::address::Url;
 use crate::detector::Verdict;
 use crate::event::Reason;
@@ -116,7 +116,7 @@ impl Node {
         self.fall_in_step();
         self.tell_load();
         self.changed = true;
-        self.stakes = Stakes::default();
+        self.stakes = None;
         self.questions_left = SILENT_A_ROUND;
         self.book.prune(now, &self.config.limits);
         self.rivals
