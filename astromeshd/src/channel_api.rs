@@ -49,7 +49,17 @@ pub(crate) async fn answer(
     match take(here, visitor, channel, request).await {
         Ok(run) => match here.channels.callback(&name) {
             Some(callback) => run_later(here, channel, name, callback, run),
-            None => runs::run(here, Some(visitor), Origin::Client, &channel.agent, run).await,
+            None => {
+                runs::run(
+                    here,
+                    Some(visitor),
+                    Origin::Client,
+                    &channel.agent,
+                    run,
+                    None,
+                )
+                .await
+            }
         },
         Err(refusal) => refusal,
     }
@@ -160,7 +170,7 @@ fn run_later(
     };
     let (here, agent) = (Arc::clone(here), channel.agent.clone());
     tokio::spawn(async move {
-        let answer = runs::run(&here, None, Origin::Client, &agent, run).await;
+        let answer = runs::run(&here, None, Origin::Client, &agent, run, None).await;
         here.tally.count(delivery.deliver(answer).await);
         drop(permit);
     });

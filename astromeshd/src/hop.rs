@@ -7,7 +7,7 @@ use hyper::header::{
 };
 
 /// The known ones. (RFC 9110, section 7.6.1.)
-const HOP_BY_HOP: [HeaderName; 9] = [
+static HOP_BY_HOP: [HeaderName; 9] = [
     CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
@@ -18,6 +18,12 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     TRANSFER_ENCODING,
     UPGRADE,
 ];
+
+/// Whether a field of that name is one of them.
+pub(crate) fn is_hop_by_hop(name: &str) -> bool {
+    let mut known = HOP_BY_HOP.iter();
+    known.any(|known| known.as_str().eq_ignore_ascii_case(name))
+}
 
 /// Takes away what is about one connection, and what `Connection` names besides.
 pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {

@@ -126,7 +126,7 @@ async fn infer(
         ask,
         holders,
     };
-    router::run(here, visitor, origin, &model, request).await
+    router::run(here, visitor, origin, &model, request, None).await
 }
 
 /// A refusal of what never came to the router: counted, and by whom it says as all answers do.

@@ -10,10 +10,11 @@ mod scrape;
 pub(crate) use labels::Route;
 pub(crate) use scrape::answer;
 
-use crate::answer::Answer;
 use crate::here::Here;
 use astromesh_core::http::{Exchanged, Observer};
 use bounded::Bounded;
+use hyper::StatusCode;
+use hyper::header::HeaderValue;
 use labels::{Answered, Call, Code, Gossip, Happened, Loaded, Node, Ran};
 use maia::wire::Endpoint;
 use models::Models;
@@ -88,9 +89,16 @@ impl Default for Metrics {
 
 impl Metrics {
     /// A request was answered, or the answer has begun, after this long.
-    pub(crate) fn answered(&self, here: &Here, route: Route, answer: &Answer, took: Duration) {
-        let node = Node::in_answer(answer);
-        let code = Code::of(answer.status());
+    pub(crate) fn answered(
+        &self,
+        here: &Here,
+        route: Route,
+        ran_by: Option<&HeaderValue>,
+        status: StatusCode,
+        took: Duration,
+    ) {
+        let node = Node::named(ran_by);
+        let code = Code::of(status);
         let ran = Ran { route, node };
         let answered = Answered {
             route,

@@ -6,6 +6,7 @@
 
 mod attempts;
 mod budget;
+mod first;
 mod forward;
 mod headers;
 mod mesh;
@@ -14,6 +15,8 @@ mod replay;
 mod wanted;
 
 pub(crate) use budget::Budget;
+pub(crate) use first::{Choice, First};
+pub(crate) use headers::{PSEUDONYM, REQUEST_ID_HEADER, Spoken, millis};
 pub(crate) use wanted::{Run, Wanted};
 
 use crate::answer::Answer;
@@ -104,13 +107,15 @@ impl Origin {
     }
 }
 
-/// Lets the node that is best for it run what is wanted. A request of this node's own has no visitor.
+/// Lets the node that is best for it run what is wanted. A request of this node's own has no visitor; one that was tried
+/// already goes on after that `first` attempt.
 pub(crate) async fn run<W: Wanted>(
     here: &Arc<Here>,
     visitor: Option<&Visitor>,
     origin: Origin,
     wanted: &W,
     mut request: Request<Body>,
+    first: Option<First>,
 ) -> Answer {
     let job = Job {
         here,
@@ -123,7 +128,7 @@ pub(crate) async fn run<W: Wanted>(
     let id = headers::request_id(request.headers());
     headers::outbound(request.headers_mut(), here, visitor, origin.hops(), &id);
     here.budget.request(here.started.elapsed().as_secs());
-    let routed = job.route(origin, request).await;
+    let routed = job.route(origin, request, first).await;
     let ran_here = routed.outcome == "local";
     here.tally.count(routed.outcome);
     if routed.attempts > 1 {
@@ -142,7 +147,7 @@ pub(crate) async fn run<W: Wanted>(
 }
 
 impl<W: Wanted> Job<'_, W> {
-    async fn route(&self, origin: Origin, request: Request<Body>) -> Routed {
+    async fn route(&self, origin: Origin, request: Request<Body>, first: Option<First>) -> Routed {
         if origin.hops() > MOST_HOPS {
             let detail = format!(
                 "passed on {} times, which is a loop: at most {MOST_HOPS} are allowed",
@@ -160,8 +165,8 @@ impl<W: Wanted> Job<'_, W> {
             _ if origin.is_node() && !self.wanted.goes_on(self.here, origin.hops()) => {
                 self.only_here(request).await
             }
-            Some(mesh) => self.through_mesh(mesh, request).await,
-            None => self.through_peers(request).await,
+            Some(mesh) => self.through_mesh(mesh, request, first).await,
+            None => self.through_peers(request, first).await,
         }
     }
 
@@ -183,7 +188,7 @@ impl<W: Wanted> Job<'_, W> {
         headers.insert(headers::NODE, self.here.name_text.clone());
         headers.insert(headers::REQUEST_ID, id);
         headers.insert(headers::ATTEMPTS, HeaderValue::from(routed.attempts));
-        headers.insert(headers::OVERHEAD, headers::millis(overhead));
+        headers.insert(headers::OVERHEAD, millis(overhead));
         match routed.ran_by {
             Some(name) => drop(headers.insert(headers::ROUTED_TO, name)),
             None => drop(headers.remove(headers::ROUTED_TO)),

@@ -7,7 +7,7 @@ use crate::answer::{Answer, trouble};
 use crate::begun;
 use crate::bodies::Longest;
 use crate::here::{Here, Visitor};
-use crate::router::{self, Origin, Run};
+use crate::router::{self, First, Origin, Run};
 use crate::session_id;
 use astromesh_core::http::{Body, full};
 use hyper::body::Body as _;
@@ -37,17 +37,18 @@ struct Session {
 }
 
 /// Lets `agent` run a request, wherever it is, and where its session is before all. A request of this node's own has no
-/// visitor.
+/// visitor; one that was tried already goes on after that `first` attempt.
 pub(crate) async fn run(
     here: &Arc<Here>,
     visitor: Option<&Visitor>,
     origin: Origin,
     agent: &Label,
     request: Request<Body>,
+    first: Option<First>,
 ) -> Answer {
     if origin.is_node() {
         // It was looked for already.
-        return router::run(here, visitor, origin, &Run::of(agent), request).await;
+        return router::run(here, visitor, origin, &Run::of(agent), request, first).await;
     }
     let (session, request) = match look(here, agent, request).await {
         Ok(looked) => looked,
@@ -57,7 +58,7 @@ pub(crate) async fn run(
         agent,
         holder: session.as_ref().and_then(|session| session.holder.as_ref()),
     };
-    let answer = router::run(here, visitor, origin, &wanted, request).await;
+    let answer = router::run(here, visitor, origin, &wanted, request, first).await;
     if let Some(session) = session {
         session.note(here, &answer);
     }

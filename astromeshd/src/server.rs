@@ -7,15 +7,19 @@
 mod complaint;
 mod connection;
 mod crowd;
+mod express;
 mod heads;
 mod passage;
 mod pulse;
+mod rewound;
 mod workers;
 
 use crate::answer::{Answer, not_found, wrong_method};
 use crate::here::{Here, Phase, Visitor};
 use crate::metrics::{self, Route};
+use crate::router::First;
 use crate::{channel_api, follow, forget, health, inference, listing, mesh_api, router, runs};
+use astromesh_core::api::ROUTED_TO_HEADER;
 use astromesh_core::settings::{HttpLimits, Service};
 use connection::{Connection, Open};
 use crowd::Crowd;
@@ -167,12 +171,21 @@ async fn refused(here: &Here, crowd: &mut Crowd, error: &io::Error) {
     tokio::time::sleep(PAUSE).await;
 }
 
-/// Answers one request.
-async fn answer(here: &Arc<Here>, visitor: &Visitor, mut request: Request<Incoming>) -> Answer {
+/// Answers one request, which may have been tried already.
+async fn answer(
+    here: &Arc<Here>,
+    visitor: &Visitor,
+    mut request: Request<Incoming>,
+    first: Option<First>,
+) -> Answer {
     let (began, route) = (Instant::now(), Route::of(request.uri().path()));
     let passage = Passage::begin(here, route, &mut request);
-    let answer = passage.around(dispatch(here, visitor, request)).await;
-    here.metrics.answered(here, route, &answer, began.elapsed());
+    let answer = passage
+        .around(dispatch(here, visitor, request, first))
+        .await;
+    let ran_by = answer.headers().get(ROUTED_TO_HEADER);
+    here.metrics
+        .answered(here, route, ran_by, answer.status(), began.elapsed());
     let mut answer = passage.end(answer, began);
     let headers = answer.headers_mut();
     if here.mesh.is_some() {
@@ -186,7 +199,12 @@ async fn answer(here: &Arc<Here>, visitor: &Visitor, mut request: Request<Incomi
 }
 
 /// Who answers what.
-async fn dispatch(here: &Arc<Here>, visitor: &Visitor, request: Request<Incoming>) -> Answer {
+async fn dispatch(
+    here: &Arc<Here>,
+    visitor: &Visitor,
+    request: Request<Incoming>,
+    first: Option<First>,
+) -> Answer {
     let path = request.uri().path().to_owned();
     if !path.ends_with("/run") {
         here.settled().await;
@@ -217,7 +235,7 @@ async fn dispatch(here: &Arc<Here>, visitor: &Visitor, request: Request<Incoming
     match rest.strip_prefix('/') {
         None if rest.is_empty() => listing::all(here, &request).await,
         Some(rest) => match rest.strip_suffix("/run") {
-            Some(name) => run_agent(here, visitor, name, request).await,
+            Some(name) => run_agent(here, visitor, name, request, first).await,
             None => listing::one(here, rest, &request).await,
         },
         None => not_found(&path),
@@ -229,6 +247,7 @@ async fn run_agent(
     visitor: &Visitor,
     name: &str,
     request: Request<Incoming>,
+    first: Option<First>,
 ) -> Answer {
     let Some(name) = listing::agent_name(name) else {
         return not_found(request.uri().path());
@@ -240,7 +259,7 @@ async fn run_agent(
     match wrong_method(request.method(), "POST") {
         Some(refusal) => refusal,
         None => match connection::begun(here, request).await {
-            Ok(request) => runs::run(here, Some(visitor), origin, &name, request).await,
+            Ok(request) => runs::run(here, Some(visitor), origin, &name, request, first).await,
             Err(refusal) => refusal,
         },
     }

@@ -7,16 +7,16 @@
 use super::body::{Body, BoxError};
 use super::connect::{ConnectError, Reach};
 use super::line::Line;
+use super::shelf::{Link, Shelf};
+use super::wire::Wire;
 use hyper::body::{Body as _, Bytes, Frame, Incoming, SizeHint};
 use hyper::header::HOST;
 use hyper::{Request, Response};
 use maia::address::Url;
-use std::collections::BTreeMap;
-use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use thread_local::ThreadLocal;
 use tokio::time::sleep;
 
@@ -90,20 +90,6 @@ struct Shared {
     shelves: ThreadLocal<Mutex<Shelf>>,
 }
 
-/// Unused connections.
-#[derive(Default)]
-struct Shelf {
-    places: BTreeMap<Url, Vec<Idle>>,
-    count: usize,
-    /// Whether a task looks at them from time to time.
-    is_swept: bool,
-}
-
-struct Idle {
-    line: Box<Line>,
-    since: Instant,
-}
-
 impl Pool {
     /// A pool without connections yet.
     pub fn new(settings: PoolSettings) -> Self {
@@ -128,7 +114,7 @@ impl Pool {
         mut request: Request<Body>,
     ) -> Result<Response<Body>, SendError> {
         loop {
-            let (mut line, is_kept) = match self.shared.take(url) {
+            let (mut line, is_kept) = match self.shared.take::<Box<Line>>(url) {
                 Some(line) => (line, true),
                 None => match Box::pin(self.open(url)).await {
                     Ok(line) => (line, false),
@@ -161,6 +147,24 @@ impl Pool {
         }
     }
 
+    /// A connection to `url` for who writes and reads by himself: one that was [kept](Pool::keep), or else a new one.
+    ///
+    /// # Errors
+    /// Where there is none to be had.
+    pub async fn wire(&self, url: &Url) -> Result<Wire, ConnectError> {
+        if let Some(wire) = self.shared.take(url) {
+            return Ok(wire);
+        }
+        let settings = &self.shared.settings;
+        Box::pin(Wire::open(url, &settings.reach, settings.connect_timeout)).await
+    }
+
+    /// Keeps a connection for the next who wants one to the same place. What was asked on it must be answered, to the last
+    /// byte.
+    pub fn keep(&self, wire: Wire) {
+        self.shared.put_back(wire);
+    }
+
     async fn open(&self, url: &Url) -> Result<Box<Line>, ConnectError> {
         let settings = &self.shared.settings;
         Line::open(url, &settings.reach, settings.connect_timeout).await
@@ -186,45 +190,20 @@ impl Shared {
         shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The connection to `url` that was used last, if it is still good.
-    fn take(&self, url: &Url) -> Option<Box<Line>> {
-        let mut shelf = self.shelf();
-        let Shelf { places, count, .. } = &mut *shelf;
-        let kept = places.get_mut(url)?;
-        while let Some(Idle { mut line, since }) = kept.pop() {
-            *count -= 1;
-            if since.elapsed() > self.settings.idle_timeout {
-                // Those below were used even earlier.
-                *count -= kept.len();
-                kept.clear();
-            } else if line.is_free() {
-                return Some(line);
-            }
-        }
-        None
+    fn take<L: Link>(&self, url: &Url) -> Option<L> {
+        self.shelf().take(url, &self.settings)
     }
 
-    fn put_back(self: &Arc<Self>, line: Box<Line>) {
+    fn put_back<L: Link>(self: &Arc<Self>, link: L) {
         let mut shelf = self.shelf();
-        let Shelf { places, count, .. } = &mut *shelf;
-        if *count >= self.settings.idle_in_all {
-            return;
-        }
-        let since = Instant::now();
-        match places.get_mut(line.url()) {
-            Some(kept) if kept.len() >= self.settings.idle_connections => return,
-            Some(kept) => kept.push(Idle { line, since }),
-            None => drop(places.insert(line.url().clone(), vec![Idle { line, since }])),
-        }
-        *count += 1;
+        shelf.put_back(link, &self.settings);
         if !std::mem::replace(&mut shelf.is_swept, true) {
             tokio::spawn(sweep(Arc::downgrade(self)));
         }
     }
 }
 
-/// Drops what was not used for too long or was closed by the other side, wherever it leads: nobody may ask for that place
-/// again. Ends where nothing is left.
+/// Looks at what a thread keeps, wherever it leads: nobody may ask for that place again. Ends where nothing is left.
 async fn sweep(pool: Weak<Shared>) {
     loop {
         sleep(ROUND).await;
@@ -232,33 +211,10 @@ async fn sweep(pool: Weak<Shared>) {
             return;
         };
         let mut shelf = shared.shelf();
-        shelf.sweep(shared.settings.idle_timeout);
-        if shelf.count == 0 {
+        if !shelf.sweep(shared.settings.idle_timeout) {
             shelf.is_swept = false;
             return;
         }
-    }
-}
-
-impl Shelf {
-    fn sweep(&mut self, idle_timeout: Duration) {
-        let now = Instant::now();
-        self.places.retain(|_, kept| {
-            kept.retain_mut(|one| {
-                now.duration_since(one.since) <= idle_timeout && one.line.is_free()
-            });
-            !kept.is_empty()
-        });
-        self.count = self.places.values().map(Vec::len).sum();
-    }
-}
-
-impl fmt::Debug for Shelf {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shelf")
-            .field("places", &self.places.keys())
-            .field("count", &self.count)
-            .finish_non_exhaustive()
     }
 }
 

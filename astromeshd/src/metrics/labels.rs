@@ -1,8 +1,6 @@
 //! What metrics are told apart by.
 
-use crate::answer::Answer;
 use crate::here::Here;
-use astromesh_core::api::ROUTED_TO_HEADER;
 use hyper::StatusCode;
 use hyper::header::HeaderValue;
 use maia::wire::Endpoint;
@@ -16,6 +14,9 @@ use std::fmt;
 pub(crate) struct Route(&'static str);
 
 impl Route {
+    /// A run of an agent.
+    pub(crate) const RUN: Self = Self("/v1/agents/{name}/run");
+
     /// What is at `path`.
     pub(crate) fn of(path: &str) -> Self {
         let is_below = |name: &str| path.strip_prefix(name).is_some_and(|rest| !rest.is_empty());
@@ -73,9 +74,8 @@ pub(super) enum Node {
 }
 
 impl Node {
-    /// Who ran it, as the answer says.
-    pub(super) fn in_answer(answer: &Answer) -> Self {
-        let name = answer.headers().get(ROUTED_TO_HEADER);
+    /// Who goes by this name, as headers write it.
+    pub(super) fn named(name: Option<&HeaderValue>) -> Self {
         name.cloned().map_or(Self::Nobody, Self::Named)
     }
 

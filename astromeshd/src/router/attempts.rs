@@ -3,10 +3,12 @@
 //! Another node is tried where nothing was run, because nothing was sent or the node says so, and where what was sent may
 //! be run twice; as far as the body can still be sent and there have not been too many such attempts of late.
 
+use super::first::First;
 use super::forward::{Forwarded, InHand, forward, held};
+use super::headers::Spoken;
 use super::replay::Repeatable;
 use super::wanted::Wanted;
-use super::{COME_BACK, Job, Routed, headers};
+use super::{COME_BACK, Job, Routed};
 use crate::answer::{Answer, header_text};
 use crate::gate::Gate;
 use crate::traces::{Kind, Span};
@@ -16,7 +18,6 @@ use hyper::header::HeaderName;
 use hyper::{Method, Request, StatusCode};
 use maia::address::Url;
 use maia::selector::candidates::Candidate;
-use maia::selector::counter::Counter;
 use maia::selector::health::{Answered, Usual};
 use std::time::{Duration, Instant};
 
@@ -105,23 +106,43 @@ impl<'a, W: Wanted> Attempts<'a, W> {
             return Some(self.in_vain(true));
         };
         self.made += 1;
+        let span = self.span(&mut request, &candidate.url);
+        let in_hand = InHand::new(self.job.here, &candidate.counter);
+        let forwarded = forward(pool, &candidate.url, request, in_hand).await;
+        self.judge(candidate, usual, span, forwarded)
+    }
+
+    /// Goes on after an attempt that was made for this request before it came here. `None`: another one is to be tried.
+    pub(super) fn after(&mut self, first: First) -> Option<Routed> {
+        self.made += 1;
+        let First { choice, forwarded } = first;
+        let usual = choice.candidates().usual();
+        self.judge(choice.candidate(), usual, Span::default(), forwarded)
+    }
+
+    /// What follows from what became of an attempt.
+    fn judge(
+        &mut self,
+        candidate: &Candidate,
+        usual: &Usual,
+        mut span: Span,
+        forwarded: Forwarded,
+    ) -> Option<Routed> {
         let (name, counter) = (&candidate.name, &candidate.counter);
-        let mut span = self.span(&mut request, &candidate.url);
-        let in_hand = InHand::new(self.job.here, counter);
-        match forward(pool, &candidate.url, request, in_hand).await {
+        match forwarded {
             Forwarded::Answered(mut answer, waited) => {
                 span.ended_with(answer.status());
-                self.take_word(&mut answer, counter);
+                let spoken = Spoken::take(&mut answer);
+                spoken.heed(self.job.here, self.job.wanted, counter, answer.status());
                 counter.answered(how(&answer, waited), usual);
                 if ran_nothing(&answer) && self.may_go_on(answer.status()) {
                     self.pass_on(answer);
                     return None;
                 }
                 // Who ran it, it says itself where it is one of ours.
-                let said = answer.headers().get(headers::ROUTED_TO).cloned();
                 Some(Routed {
                     answer: span.until_gone(answer),
-                    ran_by: Some(said.unwrap_or_else(|| header_text(name.as_str()))),
+                    ran_by: Some(spoken.ran_by.unwrap_or_else(|| header_text(name.as_str()))),
                     attempts: self.made,
                     waited,
                     outcome: "forwarded",
@@ -183,27 +204,6 @@ impl<'a, W: Wanted> Attempts<'a, W> {
     fn may_go_on(&self, status: StatusCode) -> bool {
         let here = self.job.here;
         status == StatusCode::NOT_FOUND || here.budget.spend(here.started.elapsed().as_secs())
-    }
-
-    /// Takes note of what the node says of itself: how many requests it is running, and whether what it ran may be run
-    /// twice. Only members are believed.
-    fn take_word(&self, answer: &mut Answer, counter: &Counter) {
-        let active = answer.headers_mut().remove(headers::ACTIVE);
-        let twice = answer.headers_mut().remove(headers::IDEMPOTENT);
-        if self.job.here.mesh.is_none() {
-            return;
-        }
-        let active = active.and_then(|said| said.to_str().ok()?.parse().ok());
-        if let Some(active) = active {
-            counter.heard(active);
-        }
-        match (answer.headers().contains_key(headers::ROUTED_TO), active) {
-            (true, _) => self.job.wanted.learn(self.job.here, twice.is_some()),
-            (false, Some(active)) if answer.status() == StatusCode::TOO_MANY_REQUESTS => {
-                counter.refused(active);
-            }
-            _ => {}
-        }
     }
 
     /// Nobody ran it, though it is known, or not, that somebody can.

@@ -27,7 +27,7 @@ pub(super) enum Forwarded {
 }
 
 /// A request that is in flight until this is dropped, whichever way that comes about.
-pub(super) struct InHand {
+pub(crate) struct InHand {
     running: Option<Running>,
     entry: Option<Entry>,
     here: Arc<Here>,
@@ -78,15 +78,22 @@ pub(super) async fn forward(
             log::debug!("{}", chain(&error));
             Forwarded::Unknown(StatusCode::BAD_REQUEST, "the body broke off".to_owned())
         }
-        Ok(Err(error @ SendError::Broken { .. })) => {
-            log::warn!("{}", chain(&error));
-            Forwarded::Unknown(StatusCode::BAD_GATEWAY, outcome_unknown(url, "broke off"))
-        }
-        Err(_) => {
-            let detail =
-                outcome_unknown(url, &format!("did not begin to answer within {patience:?}"));
-            Forwarded::Unknown(StatusCode::GATEWAY_TIMEOUT, detail)
-        }
+        Ok(Err(error @ SendError::Broken { .. })) => Forwarded::broken(url, &chain(&error)),
+        Err(_) => Forwarded::silent(url, patience),
+    }
+}
+
+impl Forwarded {
+    /// The connection to `url` broke after something was sent.
+    pub(super) fn broken(url: &Url, cause: &str) -> Self {
+        log::warn!("{cause}");
+        Self::Unknown(StatusCode::BAD_GATEWAY, outcome_unknown(url, "broke off"))
+    }
+
+    /// Nothing came from `url` for so long after all was sent.
+    pub(super) fn silent(url: &Url, patience: Duration) -> Self {
+        let what = format!("did not begin to answer within {patience:?}");
+        Self::Unknown(StatusCode::GATEWAY_TIMEOUT, outcome_unknown(url, &what))
     }
 }
 

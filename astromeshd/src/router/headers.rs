@@ -1,5 +1,6 @@
 //! What a request's head gains and loses on its way.
 
+use super::wanted::Wanted;
 use crate::answer::Answer;
 use crate::here::{Here, Visitor};
 use crate::hop::strip_hop_by_hop;
@@ -7,15 +8,18 @@ use astromesh_core::api::{
     ACTIVE_HEADER, ATTEMPTS_HEADER, HOPS_HEADER, IDEMPOTENT_HEADER, NODE_HEADER, OVERHEAD_HEADER,
     ROUTED_TO_HEADER,
 };
-use hyper::HeaderMap;
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, EXPECT, Entry, HOST, HeaderName, HeaderValue, VIA};
+use hyper::{HeaderMap, StatusCode, Version};
+use maia::selector::counter::Counter;
 use maia::wire::NODE_ID_HEADER;
 use std::time::Duration;
 use uuid::Uuid;
 
 /// The header that names a request, in every log that it passes.
-pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static(REQUEST_ID_HEADER);
+/// The same as it is written.
+pub(crate) const REQUEST_ID_HEADER: &str = "x-request-id";
 
 /// The header that names the node which received a request.
 pub(super) const NODE: HeaderName = HeaderName::from_static(NODE_HEADER);
@@ -49,7 +53,54 @@ const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering")
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// How this software is called in `Via`.
-const PSEUDONYM: HeaderValue = HeaderValue::from_static("1.1 astromesh");
+pub(crate) const PSEUDONYM: HeaderValue = HeaderValue::from_static("1.1 astromesh");
+
+/// What a node says beside its answer, of itself and of what it ran.
+#[derive(Debug, Default)]
+pub(crate) struct Spoken {
+    /// The name of the node that ran it.
+    pub(crate) ran_by: Option<HeaderValue>,
+    /// How many requests it is running.
+    pub(crate) active: Option<u32>,
+    /// Whether what it ran may be run twice.
+    pub(crate) may_run_twice: bool,
+}
+
+impl Spoken {
+    /// What it says in this answer. What is for this node alone is taken out.
+    pub(super) fn take(answer: &mut Answer) -> Self {
+        let headers = answer.headers_mut();
+        let active = headers.remove(ACTIVE);
+        Self {
+            ran_by: headers.get(ROUTED_TO).cloned(),
+            active: active.and_then(|said| said.to_str().ok()?.parse().ok()),
+            may_run_twice: headers.remove(IDEMPOTENT).is_some(),
+        }
+    }
+
+    /// Takes note of it. Only members are believed.
+    pub(super) fn heed(
+        &self,
+        here: &Here,
+        wanted: &impl Wanted,
+        counter: &Counter,
+        status: StatusCode,
+    ) {
+        if here.mesh.is_none() {
+            return;
+        }
+        if let Some(active) = self.active {
+            counter.heard(active);
+        }
+        match (&self.ran_by, self.active) {
+            (Some(_), _) => wanted.learn(here, self.may_run_twice),
+            (None, Some(active)) if status == StatusCode::TOO_MANY_REQUESTS => {
+                counter.refused(active);
+            }
+            _ => {}
+        }
+    }
+}
 
 /// The name that a request came with, or a new one.
 pub(super) fn request_id(headers: &HeaderMap) -> HeaderValue {
@@ -64,7 +115,7 @@ pub(super) fn request_id(headers: &HeaderMap) -> HeaderValue {
 }
 
 /// A time in milliseconds, to the microsecond.
-pub(super) fn millis(time: Duration) -> HeaderValue {
+pub(crate) fn millis(time: Duration) -> HeaderValue {
     let micros = time.as_micros();
     let text = format!("{}.{:03}", micros / 1_000, micros % 1_000);
     HeaderValue::from_maybe_shared(Bytes::from(text)).expect("digits are visible ASCII")
@@ -94,6 +145,8 @@ pub(super) fn outbound(
 
 /// Makes an answer that came in one that goes on.
 pub(super) fn inbound(answer: &mut Answer) {
+    // Whoever passes on speaks for himself. (RFC 9110, section 2.5.)
+    *answer.version_mut() = Version::HTTP_11;
     strip_hop_by_hop(answer.headers_mut());
     let headers = answer.headers_mut();
     append(headers, VIA, PSEUDONYM);

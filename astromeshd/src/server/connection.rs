@@ -1,7 +1,9 @@
 //! One connection: its requests are read, judged, answered and written back, until it closes.
 
+use super::express::Express;
 use super::heads;
 use super::pulse::{self, Attended, Pulse};
+use super::rewound::Rewound;
 use super::workers::Place;
 use crate::answer::{Answer, trouble};
 use crate::begun;
@@ -17,8 +19,8 @@ use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -78,28 +80,36 @@ impl Connection {
             return;
         };
         let visitor = &Visitor::new(self.peer, local);
+        let mut closed = pin!(closed(&mut closing, &pulse));
+        let express = Express::new(stream, here, visitor, &pulse);
+        let Some(rest) = express.serve(closed.as_mut()).await else {
+            return;
+        };
         let limits = &here.settings.limits;
         let mut http = http1::Builder::new();
         http.header_read_timeout(None)
             .max_headers(limits.headers)
             .max_header_size(limits.header_bytes)
             .max_buf_size(limits.header_bytes.max(64 * 1_024));
+        let first = Mutex::new(rest.first);
         let service = service_fn(|request| {
             let pulse = Arc::clone(&pulse);
+            let first = first.lock().unwrap_or_else(PoisonError::into_inner).take();
             async move {
                 pulse.begin();
                 let answer = match heads::refusal(&request, pulse.seen()) {
-                    None => super::answer(here, visitor, in_origin_form(request)).await,
+                    None => super::answer(here, visitor, in_origin_form(request), first).await,
                     Some(reason) => ambiguous(here, visitor, reason),
                 };
                 Ok::<_, Infallible>(answer.map(|body| pulse::until_sent(body, pulse)))
             }
         });
-        let io = Attended::new(TokioIo::new(stream), Arc::clone(&pulse), here, visitor);
+        let io = Rewound::new(rest.came, TokioIo::new(rest.stream));
+        let io = Attended::new(io, Arc::clone(&pulse), here, visitor);
         let mut connection = pin!(http.serve_connection(io, service));
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
-            () = closed(&mut closing, &pulse) => {
+            () = closed.as_mut() => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }

@@ -79,6 +79,11 @@ fn judge(bytes: &[u8]) -> Option<u8> {
     None
 }
 
+/// Whether a head can be read in one way alone; `None` as long as its end is not there.
+pub(super) fn is_plain(head: &[u8]) -> Option<bool> {
+    judge(head).map(|found| found == PLAIN)
+}
+
 fn begins(line: &[u8], name: &[u8]) -> bool {
     line.get(..name.len())
         .is_some_and(|start| start.eq_ignore_ascii_case(name))

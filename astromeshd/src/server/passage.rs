@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use std::time::Instant;
 
 /// Where the log says which requests there were.
-const LOGGED: &str = "astromeshd::requests";
+pub(super) const LOGGED: &str = "astromeshd::requests";
 
 /// One request.
 pub(super) struct Passage(Option<Work>);

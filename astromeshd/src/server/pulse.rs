@@ -66,6 +66,12 @@ impl Pulse {
         self.enter(ANSWERING);
     }
 
+    /// Nothing is being answered, and all that was is sent.
+    pub(super) fn rest(&self) {
+        self.owes.store(false, Ordering::Relaxed);
+        self.enter(IDLE);
+    }
+
     /// What was seen of the head whose request begins.
     pub(super) fn seen(&self) -> &Seen {
         &self.seen
@@ -132,7 +138,7 @@ impl Pulse {
     }
 
     /// Bytes of a head have come. Whether they are the first of it.
-    fn bytes_came(&self) -> bool {
+    pub(super) fn bytes_came(&self) -> bool {
         let are_first = matches!(self.stage.load(Ordering::Relaxed), NEW | IDLE);
         if are_first {
             self.enter(HEAD);
@@ -140,7 +146,7 @@ impl Pulse {
         are_first
     }
 
-    fn write_waits(&self, waits: bool) {
+    pub(super) fn write_waits(&self, waits: bool) {
         if waits != self.is_stalled() {
             let since = if waits { self.now_millis() } else { FLOWING };
             self.stalled_millis.store(since, Ordering::Relaxed);
