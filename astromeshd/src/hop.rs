@@ -25,6 +25,12 @@ pub(crate) fn is_hop_by_hop(name: &str) -> bool {
     known.any(|known| known.as_str().eq_ignore_ascii_case(name))
 }
 
+/// Whether a body is coded in another way than in chunks, of which nothing is said any more when it is passed on.
+pub(crate) fn is_coded(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
+}
+
 /// Takes away what is about one connection, and what `Connection` names besides.
 pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     // Most heads have none of them, and looking through a short list is quicker than asking for each.

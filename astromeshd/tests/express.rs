@@ -193,10 +193,12 @@ async fn what_cannot_be_read_is_no_answer() {
         "gone: away\r\ncontent-length: 0\r\n\r\n",
     ] {
         let backend = Backend::saying(answer).await;
-        let gateway = gateway(&backend).await;
-        let (_, back) = passed(&gateway, &backend, PLAIN, true).await;
-        assert!(back.starts_with("HTTP/1.1 502 "), "{answer}: {back}");
-        assert_eq!(gateway.in_flight(), 0);
+        for by_express in [true, false] {
+            let gateway = gateway(&backend).await;
+            let (_, back) = passed(&gateway, &backend, PLAIN, by_express).await;
+            assert!(back.starts_with("HTTP/1.1 502 "), "{answer}: {back}");
+            assert_eq!(gateway.in_flight(), 0);
+        }
     }
 }
 

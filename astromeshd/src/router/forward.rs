@@ -4,6 +4,7 @@ use super::{headers, outcome_unknown};
 use crate::answer::Answer;
 use crate::gate::Entry;
 use crate::here::Here;
+use crate::hop::is_coded;
 use astromesh_core::http::{Body, BoxError, ConnectError, Pool, SendError, chain};
 use astromesh_core::settings::HttpLimits;
 use hyper::body::{Bytes, Frame, SizeHint};
@@ -69,24 +70,38 @@ pub(super) async fn forward(
     let began = Instant::now();
     let patience = in_hand.here.settings.limits.node_first_byte_timeout;
     match timeout(patience, pool.send(url, request)).await {
-        Ok(Ok(mut answer)) => {
-            headers::inbound(&mut answer);
-            Forwarded::Answered(held(answer, in_hand), began.elapsed())
-        }
+        Ok(Ok(mut answer)) => match unfit(&answer) {
+            Some(why) => Forwarded::broken(url, why),
+            None => {
+                headers::inbound(&mut answer);
+                Forwarded::Answered(held(answer, in_hand), began.elapsed())
+            }
+        },
         Ok(Err(SendError::NotSent { cause, .. })) => Forwarded::NotSent(cause),
         Ok(Err(error @ SendError::Broken { .. })) if is_clients_fault(&error) => {
             log::debug!("{}", chain(&error));
             Forwarded::Unknown(StatusCode::BAD_REQUEST, "the body broke off".to_owned())
         }
-        Ok(Err(error @ SendError::Broken { .. })) => Forwarded::broken(url, &chain(&error)),
+        Ok(Err(SendError::Broken { cause, .. })) => Forwarded::broken(url, &chain(&*cause)),
         Err(_) => Forwarded::silent(url, patience),
+    }
+}
+
+/// Why an answer cannot be passed on, if it cannot.
+fn unfit(answer: &Answer) -> Option<&'static str> {
+    if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+        Some("it changes to a protocol that nobody asked for")
+    } else if is_coded(answer.headers()) {
+        Some("its answer is coded in another way than in chunks")
+    } else {
+        None
     }
 }
 
 impl Forwarded {
     /// The connection to `url` broke after something was sent.
     pub(super) fn broken(url: &Url, cause: &str) -> Self {
-        log::warn!("{cause}");
+        log::warn!("{url} broke off: {cause}");
         Self::Unknown(StatusCode::BAD_GATEWAY, outcome_unknown(url, "broke off"))
     }
 
