@@ -95,14 +95,15 @@ impl Connection {
         let service = service_fn(|request| {
             let pulse = Arc::clone(&pulse);
             let first = first.lock().unwrap_or_else(PoisonError::into_inner).take();
-            async move {
+            // hyper keeps room for as long as the connection is open: without the box, 10 KiB, also where a stream only lasts.
+            Box::pin(async move {
                 pulse.begin();
                 let answer = match heads::refusal(&request, pulse.seen()) {
                     None => super::answer(here, visitor, in_origin_form(request), first).await,
                     Some(reason) => ambiguous(here, visitor, reason),
                 };
                 Ok::<_, Infallible>(answer.map(|body| pulse::until_sent(body, pulse)))
-            }
+            })
         });
         let io = Rewound::new(rest.came, TokioIo::new(rest.stream));
         let io = Attended::new(io, Arc::clone(&pulse), here, visitor);
