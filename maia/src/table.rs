@@ -329,8 +329,17 @@ impl Table {
         })?;
         if !before.is(self.at(place)?) {
             let (slot, after) = (self.order[place], self.at(place).map(Filed::of)?);
-            self.unfile(slot, &before);
-            self.file(slot, &after);
+            if *before.url() != *after.url() {
+                self.unfile_url(slot, before.url());
+                self.file_url(slot, after.url());
+            }
+            let (name, renamed) = (&before.word.card.name, &after.word.card.name);
+            if name != renamed {
+                self.by_name.drop(name.as_str(), slot);
+                self.by_name.note(renamed.as_str(), slot);
+            }
+            self.uncount(&before);
+            self.count(&after);
             self.votes.note(before.vote, after.vote);
         }
         Some(outcome)
@@ -372,18 +381,34 @@ impl Table {
     }
 
     fn file(&mut self, slot: Slot, filed: &Filed) {
-        if !filed.url().is_unspecified() {
-            self.by_url.note(filed.url().as_str(), slot);
-        }
+        self.file_url(slot, filed.url());
         self.by_name.note(filed.word.card.name.as_str(), slot);
+        self.count(filed);
+    }
+
+    fn unfile(&mut self, slot: Slot, filed: &Filed) {
+        self.unfile_url(slot, filed.url());
+        self.by_name.drop(filed.word.card.name.as_str(), slot);
+        self.uncount(filed);
+    }
+
+    fn file_url(&mut self, slot: Slot, url: &Url) {
+        if !url.is_unspecified() {
+            self.by_url.note(url.as_str(), slot);
+        }
+    }
+
+    fn unfile_url(&mut self, slot: Slot, url: &Url) {
+        self.by_url.drop(url.as_str(), slot);
+    }
+
+    fn count(&mut self, filed: &Filed) {
         self.hearsay += usize::from(filed.hearsay);
         self.present += usize::from(filed.present);
         self.sum = self.sum.wrapping_add(filed.weight);
     }
 
-    fn unfile(&mut self, slot: Slot, filed: &Filed) {
-        self.by_url.drop(filed.url().as_str(), slot);
-        self.by_name.drop(filed.word.card.name.as_str(), slot);
+    fn uncount(&mut self, filed: &Filed) {
         self.hearsay -= usize::from(filed.hearsay);
         self.present -= usize::from(filed.present);
         self.sum = self.sum.wrapping_sub(filed.weight);

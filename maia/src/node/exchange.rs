@@ -303,6 +303,7 @@ impl Node {
                     }
                 }
                 None if pulse.status != Status::Alive => {}
+                _ if words.len() == WORDS_AT_ONCE => {}
                 _ => words.push(gossip::listed(member, self.leader.as_ref())),
             }
         }
@@ -316,7 +317,6 @@ impl Node {
             self.take_count(now, &id, beat);
         }
         self.book.cross_out_old_news(&mut wanted);
-        words.truncate(WORDS_AT_ONCE);
         let wanted: Vec<u32> = wanted.into_keys().take(WORDS_AT_ONCE).collect();
         if words.len() > 1 || !wanted.is_empty() || !knows_me {
             let request = Request::Reconcile {
