@@ -189,6 +189,11 @@ impl Member<'_> {
         Arc::new(record)
     }
 
+    /// Whether `word` is news of it.
+    pub(crate) fn is_superseded_by(self, word: &Record) -> bool {
+        word.supersedes_risen(&self.row.word, self.version(), self.row.load)
+    }
+
     /// How long it has been silent.
     pub(crate) fn silent(self, judged: Instant) -> Duration {
         self.pulse.silent(judged)

@@ -10,7 +10,6 @@ use crate::member::{Member, MemberMut, Row};
 use crate::pulse::{Pulse, Standing};
 use crate::pulses::{Pulses, insert};
 use crate::record::{Record, hash};
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -347,7 +346,13 @@ impl Table {
 
     /// The places of those whose ids have one of these hashes.
     pub(crate) fn hashed(&self, hashes: &[u32]) -> impl Iterator<Item = usize> {
-        let hashes: BTreeSet<u32> = hashes.iter().copied().collect();
+        const BITS: usize = 1 << 13;
+        let mut hashes = hashes.to_vec();
+        hashes.sort_unstable();
+        // Most ids have none of them, which a few bits tell.
+        let mut bits = vec![false; BITS];
+        let bit = |hash: u32| hash as usize % BITS;
+        hashes.iter().for_each(|hash| bits[bit(*hash)] = true);
         let places = if hashes.is_empty() {
             0..0
         } else {
@@ -355,7 +360,9 @@ impl Table {
         };
         places.filter(move |place| {
             let row = self.row(self.order[*place]);
-            row.is_some_and(|row| hashes.contains(&row.id_hash))
+            row.is_some_and(|row| {
+                bits[bit(row.id_hash)] && hashes.binary_search(&row.id_hash).is_ok()
+            })
         })
     }
 

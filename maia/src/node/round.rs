@@ -180,7 +180,7 @@ impl Node {
         } else {
             Vec::new()
         };
-        for url in self.book.to_look_at(missing, &mut self.rng) {
+        for url in self.book.to_look_at(&missing, &mut self.rng) {
             if !self.exchanges.is_gossiping(&url) {
                 // Mostly nobody is there: our word alone is enough to be answered with all that is known there.
                 let request = Request::Gossip(vec![self.own_entry()].into());
@@ -279,7 +279,7 @@ impl Node {
             let Some(member) = self.table.at(place) else {
                 continue;
             };
-            let id = member.word().id.clone();
+            let id = || member.word().id.clone();
             match self.detector.judge(member, now) {
                 Verdict::Unchanged(until) => {
                     next = next.min(until);
@@ -288,10 +288,10 @@ impl Node {
                 Verdict::Ask(until) => {
                     next = next.min(until);
                     if member.is_confirmed() {
-                        to_ask.push((Reverse(member.silent(judged)), id));
+                        to_ask.push((Reverse(member.silent(judged)), id()));
                     }
                 }
-                verdict => due.push((id, verdict)),
+                verdict => due.push((id(), verdict)),
             }
         }
         let longest = Duration::from_millis(quiet.longest_else);
@@ -307,6 +307,9 @@ impl Node {
         }
         to_ask.sort();
         for (_, id) in to_ask {
+            if !self.may_ask_the_silent(now) {
+                return;
+            }
             self.ask_the_silent(now, &id);
         }
     }
