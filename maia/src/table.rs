@@ -238,10 +238,14 @@ impl Table {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&NodeId, Member<'_>)> {
+        let all = self.placed();
+        all.map(|(_, member)| (&member.row.word().id, member))
+    }
+
+    /// Everyone, with the place of each.
+    pub(crate) fn placed(&self) -> impl Iterator<Item = (usize, Member<'_>)> {
         let places = 0..self.order.len();
-        places
-            .filter_map(|place| self.at(place))
-            .map(|member| (&member.row.word().id, member))
+        places.filter_map(|place| Some((place, self.at(place)?)))
     }
 
     /// Everyone who is hearsay.

@@ -197,7 +197,9 @@ impl Node {
         }
         if evidence == Evidence::Fetched {
             for (id, beat) in far {
-                self.take_count(now, &id, beat);
+                if let Ok(place) = self.table.place(&id) {
+                    self.take_count(now, place, beat);
+                }
             }
         }
         if own_count.is_some_and(|beat| beat > self.own.beats()) {
@@ -288,7 +290,7 @@ impl Node {
         let own_print = self.own.fingerprint() as u32;
         let knows_me = own.is_some_and(|own| theirs[own].fingerprint == own_print);
         let (mut words, mut counted) = (vec![self.own_entry()], Vec::new());
-        for (_, member) in self.table.iter() {
+        for (place, member) in self.table.placed() {
             let pulse = member.pulse;
             if pulse.standing == Standing::Hearsay {
                 continue;
@@ -299,7 +301,7 @@ impl Node {
                 Some(at) if theirs[at].fingerprint == member.fingerprint as u32 => {
                     wanted[at] = false;
                     if may_count && theirs[at].beat > pulse.beat {
-                        counted.push((member.word().id.clone(), theirs[at].beat));
+                        counted.push((place, theirs[at].beat));
                     }
                 }
                 None if pulse.status != Status::Alive => {}
@@ -313,8 +315,8 @@ impl Node {
             .filter(|(_, wanted)| *wanted)
             .map(|(one, _)| (one.id_hash, *one))
             .collect();
-        for (id, beat) in counted {
-            self.take_count(now, &id, beat);
+        for (place, beat) in counted {
+            self.take_count(now, place, beat);
         }
         self.book.cross_out_old_news(&mut wanted);
         let wanted: Vec<u32> = wanted.into_keys().take(WORDS_AT_ONCE).collect();
@@ -333,21 +335,24 @@ impl Node {
         }
     }
 
-    /// Takes in the count of one member, from an answer.
-    fn take_count(&mut self, now: Instant, id: &NodeId, beat: u64) {
-        let judged = self.detector.judged(now);
-        let risen = self.table.update(id, |member| {
+    /// Takes in the count of the member at `place`, from an answer.
+    fn take_count(&mut self, now: Instant, place: usize, beat: u64) {
+        let rise = Rise::at(self.detector.judged(now));
+        let returned = self.table.stir(place, |member| {
             let rounds = member.word().rounds();
             let exists = rounds.is_some_and(|rounds| rounds.heartbeat(beat).is_some());
             let risen = exists && beat > member.pulse.beat;
             if risen {
-                member.pulse.raise(beat, Rise::at(judged));
+                member.pulse.raise(beat, rise);
             }
-            risen
+            let is_back = member.pulse.status != Status::Alive;
+            risen.then(|| is_back.then(|| member.word().id.clone()))
         });
-        if risen == Some(true) {
+        if let Some(Some(returned)) = returned {
             self.risen = true;
-            self.note_life(now, id);
+            if let Some(id) = returned {
+                self.note_life(now, &id);
+            }
         }
     }
 

@@ -116,8 +116,8 @@ impl Node {
         }
     }
 
-    /// Whether one more silent member may be asked now. If not, they are asked later, or judged by age.
-    pub(super) fn may_ask_the_silent(&mut self, now: Instant) -> bool {
+    /// Whether one more silent member may be asked now.
+    pub(super) fn may_ask_the_silent(&self) -> bool {
         let signs = self.table.pulses().signs();
         let others = self.table.pulses().others();
         let asked = || {
@@ -125,12 +125,13 @@ impl Node {
                 .filter(|place| is_being_asked(&signs[*place]))
                 .count()
         };
-        let may_ask = self.questions_left > 0 && asked() < SILENT_AT_ONCE;
-        if !may_ask {
-            let later = now + question_timeout(&self.config) / 4;
-            self.next_sweep = self.next_sweep.min(later);
-        }
-        may_ask
+        self.questions_left > 0 && asked() < SILENT_AT_ONCE
+    }
+
+    /// The others are asked in a while, or judged by age.
+    pub(super) fn ask_the_silent_later(&mut self, now: Instant) {
+        let later = now + question_timeout(&self.config) / 4;
+        self.next_sweep = self.next_sweep.min(later);
     }
 
     pub(super) fn ask_the_silent(&mut self, now: Instant, id: &NodeId) {

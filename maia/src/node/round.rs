@@ -268,6 +268,7 @@ impl Node {
     /// Carries out what each member's silence has come to.
     pub(super) fn sweep(&mut self, now: Instant) {
         let mut to_ask: Vec<(Reverse<Duration>, NodeId)> = Vec::new();
+        let mut too_many = false;
         let mut due: Vec<(NodeId, Verdict)> = Vec::new();
         let judged = self.detector.judged(now);
         // Almost all are alive and were heard of lately.
@@ -287,7 +288,12 @@ impl Node {
                 }
                 Verdict::Ask(until) => {
                     next = next.min(until);
-                    if member.is_confirmed() {
+                    if !member.is_confirmed() {
+                        continue;
+                    }
+                    if self.questions_left == 0 {
+                        too_many = true;
+                    } else {
                         to_ask.push((Reverse(member.silent(judged)), id()));
                     }
                 }
@@ -305,9 +311,13 @@ impl Node {
                 Verdict::Ask(_) | Verdict::Unchanged(_) => {}
             }
         }
+        if too_many {
+            self.ask_the_silent_later(now);
+        }
         to_ask.sort();
         for (_, id) in to_ask {
-            if !self.may_ask_the_silent(now) {
+            if !self.may_ask_the_silent() {
+                self.ask_the_silent_later(now);
                 return;
             }
             self.ask_the_silent(now, &id);
