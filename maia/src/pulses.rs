@@ -352,10 +352,37 @@ fn stretches(others: &[Other], places: Range<usize>) -> impl Iterator<Item = Str
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pulse::Standing;
+    use crate::pulse::tests::counting_from;
 
     #[test]
     fn a_pulse_takes_little() {
         assert_eq!(size_of::<(u64, u32, Rise, Pace)>() + size_of::<Signs>(), 32);
+    }
+
+    #[test]
+    fn what_is_news_is_taken_in_wherever_it_lies_and_no_leap_is() {
+        const MEMBERS: usize = 3 * BLOCK + 5;
+        let mut pulse = Pulse::new(&counting_from(0), Standing::Confirmed, Instant::START);
+        pulse.beat = 10;
+        let mut pulses = Pulses::default();
+        (0..MEMBERS).for_each(|place| pulses.insert(place, pulse));
+        let news = [0, BLOCK - 1, BLOCK, 2 * BLOCK + 1, MEMBERS - 1];
+        let mut counts = vec![10; MEMBERS];
+        news.iter().for_each(|place| counts[*place] = 11);
+        (counts[1], counts[2]) = (9, 1_000);
+        let mut taken = Taken::default();
+        let (all, leap) = (0..MEMBERS, Duration::from_secs(60));
+        pulses.take(
+            all.clone(),
+            &mut counts.as_slice(),
+            pulse.rise,
+            leap,
+            &mut taken,
+        );
+        let risen = |place: &usize| pulses.beats(all.clone())[*place] == 11;
+        assert_eq!(all.clone().filter(risen).collect::<Vec<_>>(), news);
+        assert!(taken.has_risen && taken.leaping == [(2, 1_000)]);
     }
 
     #[test]

@@ -461,3 +461,44 @@ impl Fingerprint {
         crate::rng::Rng::from_seed(self.0).draw()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_hashed_as_its_eight_bytes() {
+        for number in (0..64)
+            .map(|bits| u64::MAX >> bits)
+            .chain([0, 256, 1 << 40])
+        {
+            let (mut quick, mut plain) = (Fingerprint::default(), Fingerprint::default());
+            quick.number(number);
+            plain.bytes(&number.to_le_bytes());
+            assert_eq!(quick.0, plain.0, "{number}");
+        }
+    }
+
+    #[test]
+    fn a_record_fits_exactly_where_its_bytes_do() {
+        for labels in [0, 1, 50] {
+            for length in [1, 30, 64] {
+                let label = Label::new(&"x".repeat(length)).expect("short");
+                let record = Record {
+                    id: NodeId::new("eve").expect("an id"),
+                    version: Version::default(),
+                    card: Arc::new(Card {
+                        name: Name::new("eve").expect("a name"),
+                        url: Url::new("http://10.0.0.1:8000").expect("an address"),
+                        services: Vec::new(),
+                        agents: vec![label; labels],
+                    }),
+                    load: Load::default(),
+                    ext: None,
+                };
+                let size = record.size_bytes();
+                assert!(record.fits_in(size) && !record.fits_in(size - 1), "{size}");
+            }
+        }
+    }
+}
