@@ -130,20 +130,20 @@ impl Node {
 
     /// What this node holds, listed.
     fn listed(&self) -> Vec<Listed> {
-        let one = |id_hash: u32, fingerprint: u64, beat: u64| Listed {
-            id_hash,
-            fingerprint: fingerprint as u32,
-            beat,
+        let own = Listed {
+            id_hash: id_hash(self.own.id()),
+            fingerprint: self.own.fingerprint() as u32,
+            beat: self.own.beats(),
         };
-        let own = one(
-            id_hash(self.own.id()),
-            self.own.fingerprint(),
-            self.own.beats(),
-        );
-        let others = self
-            .table
-            .present()
-            .map(|member| one(member.id_hash, member.fingerprint, member.pulse.beat));
+        let pulses = self.table.pulses();
+        let beats = pulses.beats(0..pulses.len()).iter();
+        let all = pulses.signs().iter().zip(self.table.prints()).zip(beats);
+        let others = all.filter(|((signs, _), _)| signs.is_present());
+        let others = others.map(|((_, print), beat)| Listed {
+            id_hash: print.id_hash,
+            fingerprint: print.word,
+            beat: *beat,
+        });
         std::iter::once(own).chain(others).collect()
     }
 
@@ -290,23 +290,28 @@ impl Node {
         let own_print = self.own.fingerprint() as u32;
         let knows_me = own.is_some_and(|own| theirs[own].fingerprint == own_print);
         let (mut words, mut counted) = (vec![self.own_entry()], Vec::new());
-        for (place, member) in self.table.placed() {
-            let pulse = member.pulse;
-            if pulse.standing == Standing::Hearsay {
+        let pulses = self.table.pulses();
+        let beats = pulses.beats(0..pulses.len()).iter();
+        let all = pulses.signs().iter().zip(self.table.prints()).zip(beats);
+        for (place, ((signs, print), beat)) in all.enumerate() {
+            if signs.standing == Standing::Hearsay {
                 continue;
             }
             // No count of the life that somebody left says that it is back.
-            let may_count = pulse.status != Status::Left;
-            match place_of(member.id_hash) {
-                Some(at) if theirs[at].fingerprint == member.fingerprint as u32 => {
+            let may_count = signs.status != Status::Left;
+            match place_of(print.id_hash) {
+                Some(at) if theirs[at].fingerprint == print.word => {
                     wanted[at] = false;
-                    if may_count && theirs[at].beat > pulse.beat {
+                    if may_count && theirs[at].beat > *beat {
                         counted.push((place, theirs[at].beat));
                     }
                 }
-                None if pulse.status != Status::Alive => {}
+                None if signs.status != Status::Alive => {}
                 _ if words.len() == WORDS_AT_ONCE => {}
-                _ => words.push(gossip::listed(member, self.leader.as_ref())),
+                _ => {
+                    let member = self.table.at(place);
+                    words.extend(member.map(|m| gossip::listed(m, self.leader.as_ref())));
+                }
             }
         }
         let mut wanted: BTreeMap<u32, &Listed> = theirs
