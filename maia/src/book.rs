@@ -23,6 +23,9 @@ struct Departed {
     left: bool,
     since: Instant,
     refreshed: Instant,
+    /// Stand for the id and the record.
+    id_hash: u32,
+    fingerprint: u32,
 }
 
 /// The departed, by id.
@@ -50,6 +53,8 @@ impl Book {
             left,
             since: now,
             refreshed: now,
+            id_hash: id_hash(&record.id),
+            fingerprint: record.fingerprint() as u32,
             record,
         };
         self.entries.insert(departed.record.id.clone(), departed);
@@ -94,15 +99,17 @@ impl Book {
     /// Takes out of `wanted`, which goes by the hashes of ids, those of whom there is no news: gone, and listed with no
     /// newer word than their last.
     pub(crate) fn cross_out_old_news(&self, wanted: &mut BTreeMap<u32, &Listed>) {
-        for (id, departed) in &self.entries {
-            let hash = id_hash(id);
-            let is_old = wanted.get(&hash).is_some_and(|listed| {
-                let record = &departed.record;
-                let same_word = record.fingerprint() as u32 == listed.fingerprint;
-                same_word && (departed.left || record.beat().is_none_or(|beat| listed.beat <= beat))
+        for departed in self.entries.values() {
+            if wanted.is_empty() {
+                return;
+            }
+            let is_old = wanted.get(&departed.id_hash).is_some_and(|listed| {
+                let beat = departed.record.beat();
+                let same_word = departed.fingerprint == listed.fingerprint;
+                same_word && (departed.left || beat.is_none_or(|beat| listed.beat <= beat))
             });
             if is_old {
-                wanted.remove(&hash);
+                wanted.remove(&departed.id_hash);
             }
         }
     }
@@ -119,7 +126,7 @@ impl Book {
     }
 
     /// Two addresses to look at: one of `seeds` or of the latest dead, and one of the other dead.
-    pub(crate) fn to_look_at(&self, seeds: Vec<Url>, rng: &mut Rng) -> Vec<Url> {
+    pub(crate) fn to_look_at(&self, seeds: &[Url], rng: &mut Rng) -> Vec<Url> {
         let mut dead: Vec<&Departed> = self
             .entries
             .values()
@@ -127,15 +134,11 @@ impl Book {
             .collect();
         dead.sort_by_key(|departed| std::cmp::Reverse(departed.since));
         let others = dead.split_off(dead.len().min(LATEST));
-        let urls = |some: Vec<&Departed>| {
-            some.into_iter()
-                .map(|departed| departed.url.clone())
-                .collect::<Vec<_>>()
-        };
-        let mut likely = seeds;
-        likely.extend(urls(dead));
+        let mut likely: Vec<&Url> = seeds.iter().collect();
+        likely.extend(dead.iter().map(|departed| &departed.url));
+        let others = others.iter().map(|departed| &departed.url).collect();
         let mut chosen = rng.sample(likely, 1);
-        chosen.extend(rng.sample(urls(others), 1));
-        chosen
+        chosen.extend(rng.sample(others, 1));
+        chosen.into_iter().cloned().collect()
     }
 }

@@ -61,14 +61,10 @@ pub(crate) fn is_worth_telling(member: Member<'_>) -> bool {
     member.is_present() || member.is_confirmed() && has_left()
 }
 
-/// What people and joiners are shown: everyone this node vouches for, until forgotten, but nobody who left.
-pub(crate) fn shown<'a>(own: Entry, table: &'a Table, leader: Option<&'a NodeId>) -> Vec<Entry> {
-    let worth_showing =
-        |member: Member<'_>| member.is_confirmed() && member.status() != Status::Left;
-    let others = table.iter().filter(|(_, member)| worth_showing(*member));
-    std::iter::once(own)
-        .chain(others.map(|(_, member)| listed(member, leader)))
-        .collect()
+/// Whom people and joiners are shown: everyone this node vouches for, until forgotten, but nobody who left.
+pub(crate) fn shown(table: &Table) -> impl Iterator<Item = Member<'_>> {
+    let all = table.iter().map(|(_, member)| member);
+    all.filter(|member| member.is_confirmed() && member.status() != Status::Left)
 }
 
 /// One member, as it is handed on.

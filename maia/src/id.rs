@@ -67,8 +67,13 @@ checked_text! {
     Name, check_name, "name"
 }
 
+impl Label {
+    /// The most characters, each of which is one byte.
+    pub(crate) const LONGEST: usize = 64;
+}
+
 fn check_label(text: &str) -> Result<(), String> {
-    const LONGEST: usize = 64;
+    const LONGEST: usize = Label::LONGEST;
     let allowed = |c: char| c.is_ascii_alphanumeric() || "._:-".contains(c);
     if (1..=LONGEST).contains(&text.len()) && text.chars().all(allowed) {
         return Ok(());

@@ -8,7 +8,7 @@ use crate::beats::LoadAt;
 use crate::event::Reason;
 use crate::message::Status;
 use crate::pulse::{Pulse, Rise, Standing, heartbeat_at};
-use crate::record::{Heartbeat, Load, Record, Version, id_hash};
+use crate::record::{Heartbeat, Load, Record, Version};
 use crate::time::Instant;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -33,8 +33,6 @@ pub(crate) struct Row {
     /// How busy it is, and the count of rounds at which it said so.
     load: Load,
     load_beat: u64,
-    /// Stands for the id.
-    pub(crate) id_hash: u32,
     /// Since when it has its status.
     pub(crate) since: Instant,
     /// The first rise of its version here, on the clock that silence is judged by.
@@ -81,7 +79,6 @@ impl Row {
             fingerprint: record.fingerprint(),
             load: record.load,
             load_beat: record.beat().unwrap_or(0),
-            id_hash: id_hash(&record.id),
             word: record,
             since: now,
             first_rise: judged,
@@ -187,6 +184,11 @@ impl Member<'_> {
         let mut record = word.with_heartbeat(heartbeat);
         record.load = load;
         Arc::new(record)
+    }
+
+    /// Whether `word` is news of it.
+    pub(crate) fn is_superseded_by(self, word: &Record) -> bool {
+        word.supersedes_risen(&self.row.word, self.version(), self.row.load)
     }
 
     /// How long it has been silent.

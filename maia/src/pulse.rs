@@ -318,7 +318,7 @@ pub(crate) fn heartbeat_at(record: &Record, beat: u64) -> Heartbeat {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::address::Url;
     use crate::id::Name;
@@ -330,7 +330,7 @@ mod tests {
     const TICK: Duration = Duration::from_secs(2);
 
     /// The word of one of ours whose first round was at `origin_millis`, on its clock.
-    fn counting_from(origin_millis: u64) -> Record {
+    pub(crate) fn counting_from(origin_millis: u64) -> Record {
         let rounds = Rounds {
             origin_millis,
             interval_millis: TICK.as_millis() as u32,

@@ -277,17 +277,24 @@ impl Pulses {
         let rises = &mut self.rises[places.clone()];
         let paces = &mut self.paces[places.clone()];
         let (mut has_risen, mut has_leapt) = (false, false);
-        let held = beats.iter_mut().zip(ticks).zip(rises).zip(paces);
-        for ((((held, tick), risen), pace), told) in held.zip(counts) {
-            let rounds = told.saturating_sub(*held);
-            let is_far = rounds.min(MANY_ROUNDS) * u64::from(*tick) > most_leap;
-            let is_news = rounds > 0 && !is_far;
-            let after = pace.after(lag(rise, *told, *tick), *tick, is_over(*held, *told));
-            has_leapt |= is_far;
-            has_risen |= is_news;
-            *risen = if is_news { rise } else { *risen };
-            *pace = if is_news { after } else { *pace };
-            *held = if is_news { *told } else { *held };
+        // Most counts are known already; which are not is found without a branch for each, for nobody can foresee it.
+        for (block, told) in counts.chunks(BLOCK).enumerate() {
+            let first = block * BLOCK;
+            let mut news = news(&beats[first..], told);
+            while news != 0 {
+                let place = first + news.trailing_zeros() as usize;
+                news &= news - 1;
+                let (held, told, tick) = (beats[place], counts[place], ticks[place]);
+                if (told - held).min(MANY_ROUNDS) * u64::from(tick) > most_leap {
+                    has_leapt = true;
+                    continue;
+                }
+                let lag = lag(rise, told, tick);
+                has_risen = true;
+                beats[place] = told;
+                rises[place] = rise;
+                paces[place] = paces[place].after(lag, tick, is_over(held, told));
+            }
         }
         taken.has_risen |= has_risen;
         if has_leapt {
@@ -308,6 +315,17 @@ impl Pulses {
 /// Whether its count is all there is to tell of it and to hear.
 fn is_plain(pulse: &Pulse) -> bool {
     pulse.signs.are_plain() && pulse.counts_rounds()
+}
+
+/// Counts that are compared at a time.
+const BLOCK: usize = u64::BITS as usize;
+
+/// Which of up to [`BLOCK`] counts are greater than those held, a bit each.
+fn news(held: &[u64], told: &[u64]) -> u64 {
+    let pairs = held.iter().zip(told).enumerate();
+    pairs.fold(0, |news, (at, (held, told))| {
+        news | u64::from(told > held) << at
+    })
 }
 
 /// Inserts into a list that grows by an eighth: half of a large one is not to lie empty.
@@ -334,10 +352,37 @@ fn stretches(others: &[Other], places: Range<usize>) -> impl Iterator<Item = Str
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pulse::Standing;
+    use crate::pulse::tests::counting_from;
 
     #[test]
     fn a_pulse_takes_little() {
         assert_eq!(size_of::<(u64, u32, Rise, Pace)>() + size_of::<Signs>(), 32);
+    }
+
+    #[test]
+    fn what_is_news_is_taken_in_wherever_it_lies_and_no_leap_is() {
+        const MEMBERS: usize = 3 * BLOCK + 5;
+        let mut pulse = Pulse::new(&counting_from(0), Standing::Confirmed, Instant::START);
+        pulse.beat = 10;
+        let mut pulses = Pulses::default();
+        (0..MEMBERS).for_each(|place| pulses.insert(place, pulse));
+        let news = [0, BLOCK - 1, BLOCK, 2 * BLOCK + 1, MEMBERS - 1];
+        let mut counts = vec![10; MEMBERS];
+        news.iter().for_each(|place| counts[*place] = 11);
+        (counts[1], counts[2]) = (9, 1_000);
+        let mut taken = Taken::default();
+        let (all, leap) = (0..MEMBERS, Duration::from_secs(60));
+        pulses.take(
+            all.clone(),
+            &mut counts.as_slice(),
+            pulse.rise,
+            leap,
+            &mut taken,
+        );
+        let risen = |place: &usize| pulses.beats(all.clone())[*place] == 11;
+        assert_eq!(all.clone().filter(risen).collect::<Vec<_>>(), news);
+        assert!(taken.has_risen && taken.leaping == [(2, 1_000)]);
     }
 
     #[test]

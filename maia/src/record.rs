@@ -268,16 +268,21 @@ impl Record {
 
     /// Whether merging `self` into `held` would change anything.
     pub fn supersedes(&self, held: &Self) -> bool {
+        self.supersedes_risen(held, held.version, held.load)
+    }
+
+    /// The same where version and load have risen since `held` was written.
+    pub(crate) fn supersedes_risen(&self, held: &Self, version: Version, load: Load) -> bool {
         use std::cmp::Ordering::{Equal, Greater, Less};
         let newer_ext = || match (&self.ext, &held.ext) {
             (Some(one), Some(other)) => !Arc::ptr_eq(one, other) && one > other,
             (one, _) => one.is_some(),
         };
-        let greater_card = || (&self.card, self.load) > (&held.card, held.load);
-        match self.version.cmp(&held.version) {
+        let greater_card = || (&self.card, self.load) > (&held.card, load);
+        match self.version.cmp(&version) {
             Greater => true,
             Equal => greater_card() || newer_ext(),
-            Less => self.version.incarnation == held.version.incarnation && newer_ext(),
+            Less => self.version.incarnation == version.incarnation && newer_ext(),
         }
     }
 
@@ -347,12 +352,21 @@ impl Record {
 
     /// Bytes the record takes in a message, at the most.
     pub fn size_bytes(&self) -> usize {
-        // Braces, keys, numbers and the fields of fixed length; measured on the wire format, rounded up.
-        const FRAME: usize = 420;
         // A short label takes more room in memory than on the wire, and it is memory that the bound is for.
         const SHORT_LABEL: usize = 32;
         let label = |label: &Label| (label.as_str().len() + 3).max(SHORT_LABEL);
-        let labels = |list: &[Label]| list.iter().map(label).sum::<usize>();
+        self.size_where(|labels| labels.iter().map(label).sum())
+    }
+
+    /// Whether it takes at most so many bytes. Most take far fewer, which is seen without a look at each label.
+    pub(crate) fn fits_in(&self, most: usize) -> bool {
+        let longest = |labels: &[Label]| labels.len() * (Label::LONGEST + 3);
+        self.size_where(longest) <= most || self.size_bytes() <= most
+    }
+
+    fn size_where(&self, labels: impl Fn(&[Label]) -> usize) -> usize {
+        // Braces, keys, numbers and the fields of fixed length; measured on the wire format, rounded up.
+        const FRAME: usize = 420;
         // A character of a name may take six bytes once escaped.
         let name = self.card.name.as_str().len() * 6;
         let ext = self.ext.as_ref().map_or(0, |ext| {
@@ -381,6 +395,20 @@ pub(crate) fn hash(text: &str) -> u32 {
     print.finish() as u32
 }
 
+/// What a byte is multiplied with.
+const PRIME: u64 = 0x0000_0100_0000_01b3;
+
+/// What so many bytes are multiplied with, one after the other.
+const POWERS: [u64; 9] = {
+    let mut powers = [1_u64; 9];
+    let mut power = 1;
+    while power < powers.len() {
+        powers[power] = powers[power - 1].wrapping_mul(PRIME);
+        power += 1;
+    }
+    powers
+};
+
 /// A hash that is the same on every machine (FNV-1a, with the bits mixed at the end so that sums of hashes differ too).
 struct Fingerprint(u64);
 
@@ -393,7 +421,7 @@ impl Default for Fingerprint {
 impl Fingerprint {
     fn bytes(&mut self, bytes: &[u8]) {
         for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(PRIME);
         }
     }
 
@@ -402,8 +430,11 @@ impl Fingerprint {
         self.bytes(text.as_bytes());
     }
 
+    /// Eight bytes, the lowest first. Most numbers are small, and zeros do nothing but multiply.
     fn number(&mut self, number: u64) {
-        self.bytes(&number.to_le_bytes());
+        let zeros = number.leading_zeros() as usize / 8;
+        self.bytes(&number.to_le_bytes()[..8 - zeros]);
+        self.0 = self.0.wrapping_mul(POWERS[zeros]);
     }
 
     fn ext(&mut self, ext: &Ext) {
@@ -428,5 +459,46 @@ impl Fingerprint {
 
     fn finish(&self) -> u64 {
         crate::rng::Rng::from_seed(self.0).draw()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_hashed_as_its_eight_bytes() {
+        for number in (0..64)
+            .map(|bits| u64::MAX >> bits)
+            .chain([0, 256, 1 << 40])
+        {
+            let (mut quick, mut plain) = (Fingerprint::default(), Fingerprint::default());
+            quick.number(number);
+            plain.bytes(&number.to_le_bytes());
+            assert_eq!(quick.0, plain.0, "{number}");
+        }
+    }
+
+    #[test]
+    fn a_record_fits_exactly_where_its_bytes_do() {
+        for labels in [0, 1, 50] {
+            for length in [1, 30, 64] {
+                let label = Label::new(&"x".repeat(length)).expect("short");
+                let record = Record {
+                    id: NodeId::new("eve").expect("an id"),
+                    version: Version::default(),
+                    card: Arc::new(Card {
+                        name: Name::new("eve").expect("a name"),
+                        url: Url::new("http://10.0.0.1:8000").expect("an address"),
+                        services: Vec::new(),
+                        agents: vec![label; labels],
+                    }),
+                    load: Load::default(),
+                    ext: None,
+                };
+                let size = record.size_bytes();
+                assert!(record.fits_in(size) && !record.fits_in(size - 1), "{size}");
+            }
+        }
     }
 }

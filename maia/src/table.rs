@@ -1,7 +1,7 @@
 //! Who is in the mesh: the rows, and which address and name belongs to whom.
 //!
 //! Pulses lie in order of id, the order in which exchanges count them; rows lie where there was room. Addresses and names
-//! are found by their hashes, so that a member costs little: all that lies here for each takes 124 bytes, and lists grow by
+//! are found by their hashes, so that a member costs little: all that lies here for each takes 132 bytes, and lists grow by
 //! an eighth. This node itself has no row, and a seat: its place among the ids.
 
 use crate::address::Url;
@@ -9,8 +9,7 @@ use crate::id::{Name, NodeId};
 use crate::member::{Member, MemberMut, Row};
 use crate::pulse::{Pulse, Standing};
 use crate::pulses::{Pulses, insert};
-use crate::record::{Record, hash};
-use std::collections::BTreeSet;
+use crate::record::{Record, hash, id_hash};
 use std::fmt;
 use std::sync::Arc;
 
@@ -21,6 +20,7 @@ pub(crate) struct Table {
     /// The signs of life, in order of id, with the beginning of each id, and where the row of each is.
     pulses: Pulses,
     keys: Vec<Key>,
+    prints: Vec<Print>,
     order: Vec<Slot>,
     rows: Vec<Option<Row>>,
     vacant: Vec<Slot>,
@@ -78,6 +78,15 @@ impl Key {
         }
         Self(u64::from_be_bytes(first))
     }
+}
+
+/// What two nodes compare of a member: they lie side by side, for who looks for differences looks at everybody.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Print {
+    /// Stands for the id.
+    pub(crate) id_hash: u32,
+    /// Stands for the owner's word, but for heartbeat and load.
+    pub(crate) word: u32,
 }
 
 /// Hashes of texts, and the rows that have them, in order.
@@ -151,6 +160,7 @@ impl Table {
             seat: 0,
             pulses: Pulses::default(),
             keys: Vec::new(),
+            prints: Vec::new(),
             order: Vec::new(),
             rows: Vec::new(),
             vacant: Vec::new(),
@@ -211,6 +221,11 @@ impl Table {
     /// The same, of which nothing may be changed but counts and rises, and who is put off.
     pub(crate) fn pulses_mut(&mut self) -> &mut Pulses {
         &mut self.pulses
+    }
+
+    /// What stands for each and its word, in order of id.
+    pub(crate) fn prints(&self) -> &[Print] {
+        &self.prints
     }
 
     /// The member whose pulse is the so-manieth.
@@ -291,8 +306,13 @@ impl Table {
             insert(&mut self.rows, last, None);
             Slot::try_from(self.rows.len() - 1).expect("fewer members than numbers")
         });
+        let print = Print {
+            id_hash: id_hash(&id),
+            word: row.fingerprint as u32,
+        };
         self.rows[slot as usize] = Some(row);
         insert(&mut self.order, place, slot);
+        insert(&mut self.prints, place, print);
         insert(&mut self.keys, place, Key::of(&id));
         self.pulses.insert(place, pulse);
         if let Some(filed) = self.at(place).map(Filed::of) {
@@ -307,6 +327,7 @@ impl Table {
         self.seat -= usize::from(*id < self.own);
         let slot = self.order.remove(place);
         self.keys.remove(place);
+        self.prints.remove(place);
         let pulse = self.pulses.remove(place);
         self.unfile(slot, &filed);
         self.votes.note(filed.vote, None);
@@ -329,8 +350,18 @@ impl Table {
         })?;
         if !before.is(self.at(place)?) {
             let (slot, after) = (self.order[place], self.at(place).map(Filed::of)?);
-            self.unfile(slot, &before);
-            self.file(slot, &after);
+            self.prints[place].word = self.at(place)?.fingerprint as u32;
+            if *before.url() != *after.url() {
+                self.unfile_url(slot, before.url());
+                self.file_url(slot, after.url());
+            }
+            let (name, renamed) = (&before.word.card.name, &after.word.card.name);
+            if name != renamed {
+                self.by_name.drop(name.as_str(), slot);
+                self.by_name.note(renamed.as_str(), slot);
+            }
+            self.uncount(&before);
+            self.count(&after);
             self.votes.note(before.vote, after.vote);
         }
         Some(outcome)
@@ -338,16 +369,20 @@ impl Table {
 
     /// The places of those whose ids have one of these hashes.
     pub(crate) fn hashed(&self, hashes: &[u32]) -> impl Iterator<Item = usize> {
-        let hashes: BTreeSet<u32> = hashes.iter().copied().collect();
-        let places = if hashes.is_empty() {
-            0..0
-        } else {
-            0..self.len()
+        const BITS: usize = 1 << 13;
+        let mut hashes = hashes.to_vec();
+        hashes.sort_unstable();
+        // Most ids have none of them, which a few bits tell.
+        let mut bits = vec![false; BITS];
+        let bit = |hash: u32| hash as usize % BITS;
+        hashes.iter().for_each(|hash| bits[bit(*hash)] = true);
+        let has_one = move |print: &Print| {
+            bits[bit(print.id_hash)] && hashes.binary_search(&print.id_hash).is_ok()
         };
-        places.filter(move |place| {
-            let row = self.row(self.order[*place]);
-            row.is_some_and(|row| hashes.contains(&row.id_hash))
-        })
+        let prints = self.prints.iter().enumerate();
+        prints
+            .filter(move |(_, print)| has_one(print))
+            .map(|(place, _)| place)
     }
 
     /// Where the pulse of `id` is, or where it would be.
@@ -372,18 +407,34 @@ impl Table {
     }
 
     fn file(&mut self, slot: Slot, filed: &Filed) {
-        if !filed.url().is_unspecified() {
-            self.by_url.note(filed.url().as_str(), slot);
-        }
+        self.file_url(slot, filed.url());
         self.by_name.note(filed.word.card.name.as_str(), slot);
+        self.count(filed);
+    }
+
+    fn unfile(&mut self, slot: Slot, filed: &Filed) {
+        self.unfile_url(slot, filed.url());
+        self.by_name.drop(filed.word.card.name.as_str(), slot);
+        self.uncount(filed);
+    }
+
+    fn file_url(&mut self, slot: Slot, url: &Url) {
+        if !url.is_unspecified() {
+            self.by_url.note(url.as_str(), slot);
+        }
+    }
+
+    fn unfile_url(&mut self, slot: Slot, url: &Url) {
+        self.by_url.drop(url.as_str(), slot);
+    }
+
+    fn count(&mut self, filed: &Filed) {
         self.hearsay += usize::from(filed.hearsay);
         self.present += usize::from(filed.present);
         self.sum = self.sum.wrapping_add(filed.weight);
     }
 
-    fn unfile(&mut self, slot: Slot, filed: &Filed) {
-        self.by_url.drop(filed.url().as_str(), slot);
-        self.by_name.drop(filed.word.card.name.as_str(), slot);
+    fn uncount(&mut self, filed: &Filed) {
         self.hearsay -= usize::from(filed.hearsay);
         self.present -= usize::from(filed.present);
         self.sum = self.sum.wrapping_sub(filed.weight);

@@ -130,20 +130,20 @@ impl Node {
 
     /// What this node holds, listed.
     fn listed(&self) -> Vec<Listed> {
-        let one = |id_hash: u32, fingerprint: u64, beat: u64| Listed {
-            id_hash,
-            fingerprint: fingerprint as u32,
-            beat,
+        let own = Listed {
+            id_hash: id_hash(self.own.id()),
+            fingerprint: self.own.fingerprint() as u32,
+            beat: self.own.beats(),
         };
-        let own = one(
-            id_hash(self.own.id()),
-            self.own.fingerprint(),
-            self.own.beats(),
-        );
-        let others = self
-            .table
-            .present()
-            .map(|member| one(member.id_hash, member.fingerprint, member.pulse.beat));
+        let pulses = self.table.pulses();
+        let beats = pulses.beats(0..pulses.len()).iter();
+        let all = pulses.signs().iter().zip(self.table.prints()).zip(beats);
+        let others = all.filter(|((signs, _), _)| signs.is_present());
+        let others = others.map(|((_, print), beat)| Listed {
+            id_hash: print.id_hash,
+            fingerprint: print.word,
+            beat: *beat,
+        });
         std::iter::once(own).chain(others).collect()
     }
 
@@ -197,7 +197,9 @@ impl Node {
         }
         if evidence == Evidence::Fetched {
             for (id, beat) in far {
-                self.take_count(now, &id, beat);
+                if let Ok(place) = self.table.place(&id) {
+                    self.take_count(now, place, beat);
+                }
             }
         }
         if own_count.is_some_and(|beat| beat > self.own.beats()) {
@@ -288,22 +290,28 @@ impl Node {
         let own_print = self.own.fingerprint() as u32;
         let knows_me = own.is_some_and(|own| theirs[own].fingerprint == own_print);
         let (mut words, mut counted) = (vec![self.own_entry()], Vec::new());
-        for (_, member) in self.table.iter() {
-            let pulse = member.pulse;
-            if pulse.standing == Standing::Hearsay {
+        let pulses = self.table.pulses();
+        let beats = pulses.beats(0..pulses.len()).iter();
+        let all = pulses.signs().iter().zip(self.table.prints()).zip(beats);
+        for (place, ((signs, print), beat)) in all.enumerate() {
+            if signs.standing == Standing::Hearsay {
                 continue;
             }
             // No count of the life that somebody left says that it is back.
-            let may_count = pulse.status != Status::Left;
-            match place_of(member.id_hash) {
-                Some(at) if theirs[at].fingerprint == member.fingerprint as u32 => {
+            let may_count = signs.status != Status::Left;
+            match place_of(print.id_hash) {
+                Some(at) if theirs[at].fingerprint == print.word => {
                     wanted[at] = false;
-                    if may_count && theirs[at].beat > pulse.beat {
-                        counted.push((member.word().id.clone(), theirs[at].beat));
+                    if may_count && theirs[at].beat > *beat {
+                        counted.push((place, theirs[at].beat));
                     }
                 }
-                None if pulse.status != Status::Alive => {}
-                _ => words.push(gossip::listed(member, self.leader.as_ref())),
+                None if signs.status != Status::Alive => {}
+                _ if words.len() == WORDS_AT_ONCE => {}
+                _ => {
+                    let member = self.table.at(place);
+                    words.extend(member.map(|m| gossip::listed(m, self.leader.as_ref())));
+                }
             }
         }
         let mut wanted: BTreeMap<u32, &Listed> = theirs
@@ -312,11 +320,10 @@ impl Node {
             .filter(|(_, wanted)| *wanted)
             .map(|(one, _)| (one.id_hash, *one))
             .collect();
-        for (id, beat) in counted {
-            self.take_count(now, &id, beat);
+        for (place, beat) in counted {
+            self.take_count(now, place, beat);
         }
         self.book.cross_out_old_news(&mut wanted);
-        words.truncate(WORDS_AT_ONCE);
         let wanted: Vec<u32> = wanted.into_keys().take(WORDS_AT_ONCE).collect();
         if words.len() > 1 || !wanted.is_empty() || !knows_me {
             let request = Request::Reconcile {
@@ -333,21 +340,24 @@ impl Node {
         }
     }
 
-    /// Takes in the count of one member, from an answer.
-    fn take_count(&mut self, now: Instant, id: &NodeId, beat: u64) {
-        let judged = self.detector.judged(now);
-        let risen = self.table.update(id, |member| {
+    /// Takes in the count of the member at `place`, from an answer.
+    fn take_count(&mut self, now: Instant, place: usize, beat: u64) {
+        let rise = Rise::at(self.detector.judged(now));
+        let returned = self.table.stir(place, |member| {
             let rounds = member.word().rounds();
             let exists = rounds.is_some_and(|rounds| rounds.heartbeat(beat).is_some());
             let risen = exists && beat > member.pulse.beat;
             if risen {
-                member.pulse.raise(beat, Rise::at(judged));
+                member.pulse.raise(beat, rise);
             }
-            risen
+            let is_back = member.pulse.status != Status::Alive;
+            risen.then(|| is_back.then(|| member.word().id.clone()))
         });
-        if risen == Some(true) {
+        if let Some(Some(returned)) = returned {
             self.risen = true;
-            self.note_life(now, id);
+            if let Some(id) = returned {
+                self.note_life(now, &id);
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use super::ExchangeId;
 use crate::address::Url;
 use crate::id::NodeId;
-use crate::record::Incarnation;
+use crate::record::{Incarnation, hash};
 use crate::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,6 +46,8 @@ pub(super) struct Exchanges {
     pending: BTreeMap<ExchangeId, Pending>,
     /// The same, by when they will have waited long enough: asked for after everything that happens.
     by_deadline: BTreeSet<(Instant, ExchangeId)>,
+    /// The questions among them, by the hash of where they went: they are looked through before each further one.
+    questions: Vec<(u32, ExchangeId)>,
     next: ExchangeId,
 }
 
@@ -60,6 +62,9 @@ impl Exchanges {
         let exchange = self.next;
         self.next = exchange.next();
         self.by_deadline.insert((until, exchange));
+        if matches!(purpose, Purpose::Ask(_)) {
+            self.questions.push((hash(to.as_str()), exchange));
+        }
         self.pending.insert(
             exchange,
             Pending {
@@ -75,6 +80,9 @@ impl Exchanges {
     pub(super) fn end(&mut self, exchange: ExchangeId) -> Option<Pending> {
         let ended = self.pending.remove(&exchange)?;
         self.by_deadline.remove(&(ended.until, exchange));
+        if matches!(ended.purpose, Purpose::Ask(_)) {
+            self.questions.retain(|(_, question)| *question != exchange);
+        }
         Some(ended)
     }
 
@@ -101,11 +109,20 @@ impl Exchanges {
             .count()
     }
 
+    /// How many are questions.
+    pub(super) fn questions(&self) -> usize {
+        self.questions.len()
+    }
+
     /// Whether somebody at `url` is being asked already.
     pub(super) fn is_asking(&self, url: &Url) -> bool {
-        let asks =
-            |pending: &&Pending| matches!(pending.purpose, Purpose::Ask(_)) && pending.to == *url;
-        self.pending.values().any(|pending| asks(&pending))
+        let hash = hash(url.as_str());
+        let is_there = |question: &ExchangeId| {
+            let pending = self.pending.get(question);
+            pending.is_some_and(|pending| pending.to == *url)
+        };
+        let mut questions = self.questions.iter();
+        questions.any(|(other, question)| *other == hash && is_there(question))
     }
 
     /// Whether an exchange of gossip with `url` is under way.
@@ -122,6 +139,7 @@ impl Exchanges {
     /// Ends all of them at once.
     pub(super) fn clear(&mut self) -> Vec<ExchangeId> {
         self.by_deadline.clear();
+        self.questions.clear();
         std::mem::take(&mut self.pending).into_keys().collect()
     }
 }

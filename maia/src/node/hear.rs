@@ -32,9 +32,9 @@ const MOST_LEADS: usize = 256;
 impl Node {
     /// Whether `record` is one that this node could take at all.
     pub(super) fn check(&mut self, record: &Record) -> Result<(), Invalid> {
-        let size = record.size_bytes();
         let most = self.config.limits.record_bytes;
-        if size > most {
+        if !record.fits_in(most) {
+            let size = record.size_bytes();
             let reason = format!("the record takes {size} bytes; expected at most {most}");
             return Err(Invalid::new("record", reason));
         }
@@ -55,10 +55,16 @@ impl Node {
         evidence: Evidence,
         known_sender: bool,
     ) {
-        for entry in entries {
-            match self.check(&entry.record) {
-                Ok(()) => self.hear(now, entry, evidence, known_sender),
-                Err(_) => self.counters.skipped_records += 1,
+        // All are looked at first: each lies elsewhere in memory, and like this none waits for the one before.
+        let sound: Vec<bool> = entries
+            .iter()
+            .map(|entry| self.check(&entry.record).is_ok())
+            .collect();
+        for (entry, is_sound) in entries.iter().zip(sound) {
+            if is_sound {
+                self.hear(now, entry, evidence, known_sender);
+            } else {
+                self.counters.skipped_records += 1;
             }
         }
     }
@@ -75,13 +81,20 @@ impl Node {
         let record = &entry.record;
         if record.id == *self.own.id() {
             self.hear_of_myself(now, record);
-        } else if self.table.get(&record.id).is_some() {
-            self.hear_again(now, record, evidence);
-            if evidence == Evidence::Fetched && entry.status == Status::Alive {
-                self.confirm_if_same(now, record);
-            }
-        } else {
+            return;
+        }
+        let Some(held) = self.table.get(&record.id) else {
             self.hear_first(now, entry, evidence, known_sender);
+            return;
+        };
+        // Most of what is told is known.
+        let (is_news, is_hearsay) = (held.is_superseded_by(record), !held.is_confirmed());
+        if is_news {
+            self.hear_news(now, record, evidence);
+        }
+        let is_vouched = evidence == Evidence::Fetched && entry.status == Status::Alive;
+        if is_vouched && (is_news || is_hearsay) {
+            self.confirm_if_same(now, record);
         }
     }
 
@@ -97,14 +110,12 @@ impl Node {
         }
     }
 
-    fn hear_again(&mut self, now: Instant, word: &Arc<Record>, evidence: Evidence) {
+    /// Hears a word about a member that supersedes the one held.
+    fn hear_news(&mut self, now: Instant, word: &Arc<Record>, evidence: Evidence) {
         let Some(held) = self.table.get(&word.id) else {
             return;
         };
         let (held_word, status) = (held.record(), held.status());
-        if !word.supersedes(&held_word) {
-            return;
-        }
         if status == Status::Left && word.version.incarnation <= held_word.version.incarnation {
             return;
         }

@@ -83,11 +83,7 @@ impl Node {
         {
             return true;
         }
-        if self
-            .exchanges
-            .count(|purpose| matches!(purpose, Purpose::Ask(_)))
-            >= most
-        {
+        if self.exchanges.questions() >= most {
             return false;
         }
         let speaks_ours = about
@@ -120,10 +116,8 @@ impl Node {
         }
     }
 
-    pub(super) fn ask_the_silent(&mut self, now: Instant, id: &NodeId) {
-        let Some(url) = self.table.get(id).map(|member| member.url().clone()) else {
-            return;
-        };
+    /// Whether one more silent member may be asked now.
+    pub(super) fn may_ask_the_silent(&self) -> bool {
         let signs = self.table.pulses().signs();
         let others = self.table.pulses().others();
         let asked = || {
@@ -131,13 +125,19 @@ impl Node {
                 .filter(|place| is_being_asked(&signs[*place]))
                 .count()
         };
-        if self.questions_left == 0 || asked() >= SILENT_AT_ONCE {
-            // Asked later, or judged by age.
-            self.next_sweep = self
-                .next_sweep
-                .min(now + question_timeout(&self.config) / 4);
+        self.questions_left > 0 && asked() < SILENT_AT_ONCE
+    }
+
+    /// The others are asked in a while, or judged by age.
+    pub(super) fn ask_the_silent_later(&mut self, now: Instant) {
+        let later = now + question_timeout(&self.config) / 4;
+        self.next_sweep = self.next_sweep.min(later);
+    }
+
+    pub(super) fn ask_the_silent(&mut self, now: Instant, id: &NodeId) {
+        let Some(url) = self.table.get(id).map(|member| member.url().clone()) else {
             return;
-        }
+        };
         if self.ask(
             now,
             url,

@@ -8,6 +8,7 @@ use crate::detector::question_timeout;
 use crate::error::Invalid;
 use crate::gossip;
 use crate::id::NodeId;
+use crate::member::Member;
 use crate::message::{Caller, Entry, Refusal, Reply, Request, State, Status, Subject, Table};
 use crate::pulse::Standing;
 use crate::time::Instant;
@@ -73,12 +74,13 @@ impl Node {
     /// Shows the mesh as seen here: to a joiner no more of it than a message may hold, each time others, for it hears of
     /// the rest by gossip. A joiner whose clock was set back also learns what it said of itself before.
     fn reply_with_state(&mut self, call: CallId, joiner: Option<&NodeId>) {
-        let own = self.own_entry();
-        let mut entries = gossip::shown(own, &self.table, self.leader.as_ref());
-        if joiner.is_some() && entries.len() > WORDS_AT_ONCE {
-            let others = entries.split_off(1);
-            entries.extend(self.rng.sample(others, WORDS_AT_ONCE));
+        let mut shown: Vec<Member<'_>> = gossip::shown(&self.table).collect();
+        if joiner.is_some() && shown.len() >= WORDS_AT_ONCE {
+            shown = self.rng.sample(shown, WORDS_AT_ONCE);
         }
+        let shown = shown.into_iter();
+        let shown = shown.map(|member| gossip::listed(member, self.leader.as_ref()));
+        let mut entries: Vec<Entry> = std::iter::once(self.own_entry()).chain(shown).collect();
         if let Some(joiner) = joiner {
             self.remind(&mut entries, joiner);
         }
@@ -160,6 +162,9 @@ impl Node {
 
     /// Answers those who have waited long enough for somebody else.
     pub(super) fn answer_on_behalf(&mut self, now: Instant) {
+        if self.on_behalf.is_empty() {
+            return;
+        }
         let (done, waiting): (Vec<_>, Vec<_>) = std::mem::take(&mut self.on_behalf)
             .into_iter()
             .partition(|waiting| waiting.until <= now);

@@ -180,7 +180,7 @@ impl Node {
         } else {
             Vec::new()
         };
-        for url in self.book.to_look_at(missing, &mut self.rng) {
+        for url in self.book.to_look_at(&missing, &mut self.rng) {
             if !self.exchanges.is_gossiping(&url) {
                 // Mostly nobody is there: our word alone is enough to be answered with all that is known there.
                 let request = Request::Gossip(vec![self.own_entry()].into());
@@ -268,6 +268,7 @@ impl Node {
     /// Carries out what each member's silence has come to.
     pub(super) fn sweep(&mut self, now: Instant) {
         let mut to_ask: Vec<(Reverse<Duration>, NodeId)> = Vec::new();
+        let mut too_many = false;
         let mut due: Vec<(NodeId, Verdict)> = Vec::new();
         let judged = self.detector.judged(now);
         // Almost all are alive and were heard of lately.
@@ -279,7 +280,7 @@ impl Node {
             let Some(member) = self.table.at(place) else {
                 continue;
             };
-            let id = member.word().id.clone();
+            let id = || member.word().id.clone();
             match self.detector.judge(member, now) {
                 Verdict::Unchanged(until) => {
                     next = next.min(until);
@@ -287,11 +288,16 @@ impl Node {
                 }
                 Verdict::Ask(until) => {
                     next = next.min(until);
-                    if member.is_confirmed() {
-                        to_ask.push((Reverse(member.silent(judged)), id));
+                    if !member.is_confirmed() {
+                        continue;
+                    }
+                    if self.questions_left == 0 {
+                        too_many = true;
+                    } else {
+                        to_ask.push((Reverse(member.silent(judged)), id()));
                     }
                 }
-                verdict => due.push((id, verdict)),
+                verdict => due.push((id(), verdict)),
             }
         }
         let longest = Duration::from_millis(quiet.longest_else);
@@ -305,8 +311,15 @@ impl Node {
                 Verdict::Ask(_) | Verdict::Unchanged(_) => {}
             }
         }
+        if too_many {
+            self.ask_the_silent_later(now);
+        }
         to_ask.sort();
         for (_, id) in to_ask {
+            if !self.may_ask_the_silent() {
+                self.ask_the_silent_later(now);
+                return;
+            }
             self.ask_the_silent(now, &id);
         }
     }

@@ -160,7 +160,8 @@ pub(super) struct Scheduled {
     at: Instant,
     sequence: u64,
     machine: usize,
-    what: Happening,
+    /// In a box, for things that are to come are moved about while they are put in order.
+    what: Box<Happening>,
     /// Whether a starved machine has put it into its queue already.
     queued: bool,
 }
@@ -344,7 +345,7 @@ impl World {
             at,
             sequence,
             machine,
-            what,
+            what: Box::new(what),
             queued,
         }));
     }
@@ -361,7 +362,7 @@ impl World {
         };
         self.now = self.now.max(next.at);
         let machine = &mut self.machines[next.machine];
-        let is_tick = matches!(next.what, Happening::Wake);
+        let is_tick = matches!(*next.what, Happening::Wake);
         if is_tick && machine.wakes == Some(next.at) {
             machine.wakes = None;
         }
@@ -371,9 +372,9 @@ impl World {
             Some(held_back) => {
                 // It has to queue anew, if it is starved.
                 machine.tick_is_queued &= !(is_tick && next.queued);
-                held_back.push(next.what);
+                held_back.push(*next.what);
             }
-            None => self.take_turn(next.machine, next.what, next.queued),
+            None => self.take_turn(next.machine, *next.what, next.queued),
         }
         true
     }

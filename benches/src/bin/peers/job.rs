@@ -68,15 +68,22 @@ fn plan(peer: Peer, nodes: usize) -> Plan {
         cut: 120,
         heal: 300,
     };
+    // Members are dead after 30 s of silence, so that almost all of the other half are when the cut is mended.
+    let short = Plan {
+        settle: 30,
+        count: 20,
+        crash: 40,
+        loss: 30,
+        cut: 40,
+        heal: 60,
+        ..full
+    };
     match peer {
         Peer::Ours if nodes > 2_048 => Plan {
-            settle: 60,
-            loss: 60,
-            heavy_loss: 60,
-            cut: 60,
-            heal: 60,
-            ..full
+            heavy_loss: 30,
+            ..short
         },
+        Peer::Foca if nodes > 2_048 => short,
         Peer::Ours => Plan {
             heavy_loss: 300,
             ..full
