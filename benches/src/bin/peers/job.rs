@@ -68,7 +68,6 @@ fn plan(peer: Peer, nodes: usize) -> Plan {
         cut: 120,
         heal: 300,
     };
-    // Members are dead after 30 s of silence, so that almost all of the other half are when the cut is mended.
     let short = Plan {
         settle: 30,
         count: 20,
