@@ -30,6 +30,9 @@ use tokio::time::timeout;
 /// The longest request that is waited for; what is longer is passed on while it comes.
 const LONGEST_BYTES: usize = 64 * 1_024;
 
+/// As much is read ahead of a connection: a request, and what follows it without waiting.
+const AHEAD_BYTES: usize = 2 * LONGEST_BYTES;
+
 /// How long a request that has begun may take to be whole.
 const PROMPT: Duration = Duration::from_millis(50);
 
@@ -131,7 +134,7 @@ impl<'a> Express<'a> {
     async fn next(&mut self, mut closed: Pin<&mut impl Future<Output = ()>>) -> Next {
         loop {
             if !self.came.is_empty() {
-                if !self.is_open() || self.came.len() > 2 * LONGEST_BYTES {
+                if !self.is_open() || self.came.len() > AHEAD_BYTES {
                     return Next::Other;
                 }
                 match request::Plain::read(&self.came, self.here, self.visitor) {
@@ -290,7 +293,7 @@ impl<'a> Express<'a> {
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(Heard::Broken(error))),
                     Poll::Pending => {}
                 }
-                if self.came.len() > LONGEST_BYTES {
+                if self.came.len() > AHEAD_BYTES {
                     return Poll::Pending;
                 }
                 match poll_read(&mut self.stream, context, &mut self.came) {
