@@ -2,7 +2,7 @@
 
 use super::forward::{Forwarded, InHand, held};
 use super::headers::{self, Spoken};
-use super::mesh;
+use super::mesh::next;
 use super::wanted::{Run, Wanted};
 use crate::answer::{Answer, header_text};
 use crate::here::Here;
@@ -37,7 +37,7 @@ impl Choice {
             Some(mesh) => {
                 let choices = mesh.choices.load();
                 let candidates = choices.get(wanted.want())?;
-                let place = mesh::next(&wanted, candidates, &[], &mut rng)?;
+                let place = next(&wanted, candidates, &[], &mut rng)?;
                 (candidates.clone(), place)
             }
             None if wanted.is_here(here) => return None,
