@@ -120,7 +120,7 @@ pub(crate) async fn run<W: Wanted>(
     let job = Job {
         here,
         wanted,
-        began: Instant::now(),
+        began: first.as_ref().map_or_else(Instant::now, First::began),
     };
     if origin.is_node() {
         here.was_chosen();

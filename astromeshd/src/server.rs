@@ -17,15 +17,17 @@ mod workers;
 use crate::answer::{Answer, not_found, wrong_method};
 use crate::here::{Here, Phase, Visitor};
 use crate::metrics::{self, Route};
-use crate::router::First;
-use crate::{channel_api, follow, forget, health, inference, listing, mesh_api, router, runs};
+use crate::router::{First, Origin};
+use crate::{channel_api, follow, forget, health, inference, listing, mesh_api, runs};
 use astromesh_core::api::ROUTED_TO_HEADER;
+use astromesh_core::http::Body;
 use astromesh_core::settings::{HttpLimits, Service};
 use connection::{Connection, Open};
 use crowd::Crowd;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderValue};
+use maia::id::Label;
 use maia::wire::NODE_ID_HEADER;
 use passage::Passage;
 use pulse::Pulse;
@@ -171,18 +173,35 @@ async fn refused(here: &Here, crowd: &mut Crowd, error: &io::Error) {
     tokio::time::sleep(PAUSE).await;
 }
 
-/// Answers one request, which may have been tried already.
-async fn answer(
+/// Answers one request.
+async fn answer(here: &Arc<Here>, visitor: &Visitor, request: Request<Incoming>) -> Answer {
+    let work = |request| dispatch(here, visitor, request);
+    accounted(here, Instant::now(), request, work).await
+}
+
+/// Answers a request to run `agent` that is here to its last byte, and that may have been tried once since it `began`.
+async fn run_whole(
     here: &Arc<Here>,
     visitor: &Visitor,
-    mut request: Request<Incoming>,
+    agent: &Label,
+    request: Request<Body>,
+    began: Instant,
     first: Option<First>,
 ) -> Answer {
-    let (began, route) = (Instant::now(), Route::of(request.uri().path()));
+    let work = |request| runs::run(here, Some(visitor), Origin::Client, agent, request, first);
+    accounted(here, began, request, work).await
+}
+
+/// The answer by `work`, with what every answer says, and noted where each is noted.
+async fn accounted<B, F: Future<Output = Answer>>(
+    here: &Here,
+    began: Instant,
+    mut request: Request<B>,
+    work: impl FnOnce(Request<B>) -> F,
+) -> Answer {
+    let route = Route::of(request.uri().path());
     let passage = Passage::begin(here, route, &mut request);
-    let answer = passage
-        .around(dispatch(here, visitor, request, first))
-        .await;
+    let answer = passage.around(work(request)).await;
     let ran_by = answer.headers().get(ROUTED_TO_HEADER);
     here.metrics
         .answered(here, route, ran_by, answer.status(), began.elapsed());
@@ -191,20 +210,20 @@ async fn answer(
     if here.mesh.is_some() {
         headers.insert(NODE_ID_HEADER, here.id_text.clone());
     }
-    if here.phase() == Phase::Draining || here.is_stopping() {
+    if is_closing(here) {
         // Whoever keeps connections is to have none to this node when it is gone.
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     answer
 }
 
+/// Whether each connection ends with the answer that is being given.
+fn is_closing(here: &Here) -> bool {
+    here.phase() == Phase::Draining || here.is_stopping()
+}
+
 /// Who answers what.
-async fn dispatch(
-    here: &Arc<Here>,
-    visitor: &Visitor,
-    request: Request<Incoming>,
-    first: Option<First>,
-) -> Answer {
+async fn dispatch(here: &Arc<Here>, visitor: &Visitor, request: Request<Incoming>) -> Answer {
     let path = request.uri().path().to_owned();
     if !path.ends_with("/run") {
         here.settled().await;
@@ -235,7 +254,7 @@ async fn dispatch(
     match rest.strip_prefix('/') {
         None if rest.is_empty() => listing::all(here, &request).await,
         Some(rest) => match rest.strip_suffix("/run") {
-            Some(name) => run_agent(here, visitor, name, request, first).await,
+            Some(name) => run_agent(here, visitor, name, request).await,
             None => listing::one(here, rest, &request).await,
         },
         None => not_found(&path),
@@ -247,19 +266,18 @@ async fn run_agent(
     visitor: &Visitor,
     name: &str,
     request: Request<Incoming>,
-    first: Option<First>,
 ) -> Answer {
     let Some(name) = listing::agent_name(name) else {
         return not_found(request.uri().path());
     };
-    let origin = router::Origin::of(here, request.headers());
+    let origin = Origin::of(here, request.headers());
     if !here.offers(Service::Api) && !origin.is_node() {
         return not_found(request.uri().path());
     }
     match wrong_method(request.method(), "POST") {
         Some(refusal) => refusal,
         None => match connection::begun(here, request).await {
-            Ok(request) => runs::run(here, Some(visitor), origin, &name, request, first).await,
+            Ok(request) => runs::run(here, Some(visitor), origin, &name, request, None).await,
             Err(refusal) => refusal,
         },
     }

@@ -66,6 +66,7 @@ async fn message(stream: &mut TcpStream) -> Option<String> {
             let length = length.and_then(|(_, rest)| rest.lines().next()?.parse().ok());
             if length.is_some_and(|length: usize| body.len() >= length)
                 || head.contains("chunked") && body.ends_with("0\r\n\r\n")
+                || head.starts_with("http/1.1 204 ")
             {
                 return Some(text);
             }
@@ -176,6 +177,8 @@ async fn an_answer_comes_back_as_in_the_ordinary_way() {
         "HTTP/1.1 200 OK\r\ndate: today\r\n\r\n{}",
         "HTTP/1.0 200 OK\r\ndate: today\r\ncontent-length: 2\r\n\r\n{}",
         "HTTP/1.1 103 Early\r\nlink: x\r\n\r\nHTTP/1.1 200 OK\r\ndate: today\r\ncontent-length: 2\r\n\r\n{}",
+        "HTTP/1.1 204 No Content\r\ndate: today\r\ncontent-length: 0\r\n\r\n",
+        "HTTP/1.1 299 Odd\r\ndate: today\r\ncontent-length: 2\r\n\r\n{}",
         "HTTP/1.1 201 Created\r\ndate: today\r\ncontent-length: 2\r\n\r\n{}",
         "HTTP/1.1 400 Bad Request\r\ndate: today\r\ncontent-length: 2\r\n\r\n{}",
         "HTTP/1.1 500 Broken\r\ndate: today\r\ncontent-length: 2\r\n\r\n{}",
@@ -243,6 +246,55 @@ async fn a_request_that_comes_in_pieces_is_whole_in_the_end() {
         assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
         assert!(backend.asked().ends_with("\r\n\r\nhello"));
     }
+}
+
+/// What is not answered plainly is the router's, and the next request goes by express again.
+#[tokio::test]
+async fn a_connection_stays_in_the_express_whatever_is_answered() {
+    for answer in [
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+        "HTTP/1.1 500 Broken\r\ndate: today\r\ncontent-length: 2\r\n\r\n{}",
+        "gone: away\r\ncontent-length: 0\r\n\r\n",
+    ] {
+        let backend = Backend::saying(answer).await;
+        let gateway = gateway(&backend).await;
+        let mut client = TcpStream::connect(gateway.address()).await.unwrap();
+        for name in ["one", "two", "three"] {
+            let request = PLAIN.replace("X-Mine: 1", &format!("X-Mine: 1\r\nX-Request-Id: {name}"));
+            let said = asked(&mut client, &request).await;
+            assert!(
+                said.contains(&format!("x-request-id: {name}\r\n")),
+                "{said}"
+            );
+            let asked = backend.asked();
+            assert!(
+                asked.contains("X-Mine: ") && asked.contains(name),
+                "{asked}"
+            );
+        }
+    }
+}
+
+/// A node that breaks off, and one that answers: a request that both have seen has one name.
+#[tokio::test]
+async fn a_request_is_called_the_same_wherever_it_is_tried() {
+    let (broken, whole) = (Backend::saying("").await, Backend::saying(OK).await);
+    let (a, b) = (&broken.url, &whole.url);
+    let peers = format!("peers: [{{name: a, url: \"{a}\"}}, {{name: b, url: \"{b}\"}}]");
+    let gateway = alone("gateway", &format!("services: {{agents: false}}\n{peers}")).await;
+    let mut client = TcpStream::connect(gateway.address()).await.unwrap();
+    let request = PLAIN.replace("X-Mine", "Idempotency-Key: k\r\nX-Mine");
+    let mut answer = String::new();
+    while !answer.contains("x-astromesh-attempts: 2\r\n") {
+        answer = asked(&mut client, &request).await;
+    }
+    let named = |text: &str| {
+        let (_, rest) = text.split_once("x-request-id: ").expect("a name");
+        rest.lines().next().unwrap().to_owned()
+    };
+    assert_eq!(named(&broken.asked()), named(&answer));
+    assert_eq!(named(&whole.asked()), named(&answer));
+    assert!(named(&answer).len() == 36, "{answer}");
 }
 
 /// A node may close a connection that was kept for the next request, at any time between two.

@@ -192,6 +192,10 @@ impl Coming {
         let Some((_, wire)) = &mut self.kept else {
             return Poll::Ready(Ok(false));
         };
+        if self.read.is_empty() {
+            // What was passed on from it would keep all of it as long as nothing comes.
+            self.read = Bytes::new();
+        }
         let mut more = Vec::new();
         let count = ready!(wire.poll_read(context, &mut more))?;
         self.read = if self.read.is_empty() {

@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 pub(crate) struct Choice {
     candidates: Candidates,
     place: usize,
+    /// When it was made.
+    pub(crate) at: Instant,
 }
 
 /// What became of the attempt.
@@ -46,7 +48,11 @@ impl Choice {
                 (peers.clone(), here.turn.select(peers, &[], &mut rng)?)
             }
         };
-        let choice = Self { candidates, place };
+        let choice = Self {
+            candidates,
+            place,
+            at: Instant::now(),
+        };
         (!choice.candidate().is_me).then_some(choice)
     }
 
@@ -96,6 +102,11 @@ impl Choice {
 }
 
 impl First {
+    /// When it began.
+    pub(super) fn began(&self) -> Instant {
+        self.choice.at
+    }
+
     /// Nothing was sent.
     pub(crate) fn not_sent(choice: Choice, cause: ConnectError) -> Self {
         let forwarded = Forwarded::NotSent(cause);

@@ -1,6 +1,6 @@
 //! One connection: its requests are read, judged, answered and written back, until it closes.
 
-use super::express::Express;
+use super::express::{Express, Rest};
 use super::heads;
 use super::pulse::{self, Attended, Pulse};
 use super::rewound::Rewound;
@@ -18,9 +18,9 @@ use hyper::{Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -85,39 +85,49 @@ impl Connection {
         let Some(rest) = express.serve(closed.as_mut()).await else {
             return;
         };
-        let limits = &here.settings.limits;
-        let mut http = http1::Builder::new();
-        http.header_read_timeout(None)
-            .max_headers(limits.headers)
-            .max_header_size(limits.header_bytes)
-            .max_buf_size(limits.header_bytes.max(64 * 1_024));
-        let first = Mutex::new(rest.first);
-        let service = service_fn(|request| {
-            let pulse = Arc::clone(&pulse);
-            let first = first.lock().unwrap_or_else(PoisonError::into_inner).take();
-            // hyper keeps room for as long as the connection is open: without the box, 10 KiB, also where a stream only lasts.
-            Box::pin(async move {
-                pulse.begin();
-                let answer = match heads::refusal(&request, pulse.seen()) {
-                    None => super::answer(here, visitor, in_origin_form(request), first).await,
-                    Some(reason) => ambiguous(here, visitor, reason),
-                };
-                Ok::<_, Infallible>(answer.map(|body| pulse::until_sent(body, pulse)))
-            })
-        });
-        let io = Rewound::new(rest.came, TokioIo::new(rest.stream));
-        let io = Attended::new(io, Arc::clone(&pulse), here, visitor);
-        let mut connection = pin!(http.serve_connection(io, service));
-        let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = closed.as_mut() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
-        };
-        if let Err(error) = ended {
-            log::debug!("connection from {}: {error}", self.peer);
+        // A connection that never comes here, as most, takes no room for this.
+        Box::pin(serve_rest(rest, here, visitor, &pulse, closed)).await;
+    }
+}
+
+/// Serves what the express leaves, whatever it is.
+async fn serve_rest(
+    rest: Rest,
+    here: &Arc<Here>,
+    visitor: &Visitor,
+    pulse: &Arc<Pulse>,
+    mut closed: Pin<&mut impl Future<Output = ()>>,
+) {
+    let limits = &here.settings.limits;
+    let mut http = http1::Builder::new();
+    http.header_read_timeout(None)
+        .max_headers(limits.headers)
+        .max_header_size(limits.header_bytes)
+        .max_buf_size(limits.header_bytes.max(64 * 1_024));
+    let service = service_fn(|request| {
+        let pulse = Arc::clone(pulse);
+        // hyper keeps room for as long as the connection is open: without the box, 10 KiB, also where a stream only lasts.
+        Box::pin(async move {
+            pulse.begin();
+            let answer = match heads::refusal(&request, pulse.seen()) {
+                None => super::answer(here, visitor, in_origin_form(request)).await,
+                Some(reason) => ambiguous(here, visitor, reason),
+            };
+            Ok::<_, Infallible>(answer.map(|body| pulse::until_sent(body, pulse)))
+        })
+    });
+    let io = Rewound::new(rest.came, TokioIo::new(rest.stream));
+    let io = Attended::new(io, Arc::clone(pulse), here, visitor);
+    let mut connection = pin!(http.serve_connection(io, service));
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = closed.as_mut() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
         }
+    };
+    if let Err(error) = ended {
+        log::debug!("connection from {}: {error}", visitor.address());
     }
 }
 

@@ -1,29 +1,33 @@
-//! The express: a run of an agent that another node is to make, passed on as the bytes it came in.
+//! The express: runs of agents, read and answered as the bytes they are.
 //!
 //! Most requests through a gateway are alike: short, whole when they come, for an agent elsewhere, and answered at once and
-//! in short. For them a head is read once and written once, without the forms that everything else wants. All else is left
-//! to the ordinary way, from the first byte: what is not [plain](request), what asks for anything besides, and what the
-//! first node that is asked does not answer plainly. A connection that leaves the express does not come back to it.
+//! in short. For them a head is read once and written once, without the forms that everything else wants. A run that wants
+//! more than that, or does not go so well, is the router's, with what became of its first attempt; its answer is written
+//! from here as well. What is no [plain](request) run leaves the express, from its first byte, and a connection that has left
+//! does not come back.
 
 mod answer;
+mod client;
 mod fields;
+mod framing;
 mod request;
 
 use super::pulse::Pulse;
+use crate::answer::trouble;
 use crate::here::{Here, Phase, Visitor};
 use crate::metrics::Route;
 use crate::router::{Choice, First};
 use answer::Added;
-use astromesh_core::http::{Wire, chain, poll_read, reply};
+use astromesh_core::http::{Wire, chain, reply};
 use astromesh_core::settings::Service;
+use client::{Client, More};
 use hyper::StatusCode;
 use log::Level;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -33,17 +37,11 @@ const LONGEST_BYTES: usize = 64 * 1_024;
 /// As much is read ahead of a connection: a request, and what follows it without waiting.
 const AHEAD_BYTES: usize = 2 * LONGEST_BYTES;
 
-/// How long a request that has begun may take to be whole.
-const PROMPT: Duration = Duration::from_millis(50);
-
 /// A connection as long as the express serves it.
 pub(super) struct Express<'a> {
     here: &'a Arc<Here>,
     visitor: &'a Visitor,
-    pulse: &'a Pulse,
-    stream: TcpStream,
-    /// What has come and is not answered.
-    came: Vec<u8>,
+    client: Client<'a>,
 }
 
 /// A connection that is to be served in the ordinary way from here on.
@@ -51,8 +49,6 @@ pub(super) struct Rest {
     pub(super) stream: TcpStream,
     /// What has come and is not answered, from the beginning of a request.
     pub(super) came: Vec<u8>,
-    /// What became of that request so far.
-    pub(super) first: Option<First>,
 }
 
 /// What comes next on a connection.
@@ -62,12 +58,14 @@ enum Next {
     Closed,
 }
 
-/// What became of a request.
-enum Outcome {
-    Answered,
-    /// The client is gone, or is to go.
-    Closed,
+/// What became of a first attempt.
+enum Tried {
+    /// It is answered, and whether there may be another request.
+    Answered(bool),
+    /// It is the router's, with what is known of the attempt, if there was one.
     Otherwise(Option<First>),
+    /// The client is gone.
+    Gone,
 }
 
 /// What a node said.
@@ -76,15 +74,6 @@ enum Heard {
     /// At least the beginning of an answer of another kind.
     Other(Vec<u8>, Wire),
     Broken(io::Error),
-    /// Nothing yet, and the client is gone.
-    Gone,
-}
-
-/// When a request came, was sent, and its answer was there.
-struct Times {
-    began: Instant,
-    sent: Instant,
-    heard: Instant,
 }
 
 impl<'a> Express<'a> {
@@ -97,9 +86,7 @@ impl<'a> Express<'a> {
         Self {
             here,
             visitor,
-            pulse,
-            stream,
-            came: Vec::new(),
+            client: Client::new(stream, pulse),
         }
     }
 
@@ -110,22 +97,15 @@ impl<'a> Express<'a> {
         mut closed: Pin<&mut impl Future<Output = ()>>,
     ) -> Option<Rest> {
         loop {
-            let outcome = match self.next(closed.as_mut()).await {
-                Next::Plain(request) => self.pass_on(*request).await,
-                Next::Other => Outcome::Otherwise(None),
-                Next::Closed => Outcome::Closed,
-            };
-            match outcome {
-                Outcome::Answered => {}
-                Outcome::Closed => return None,
-                Outcome::Otherwise(first) => {
-                    self.pulse.rest();
-                    return Some(Rest {
-                        stream: self.stream,
-                        came: self.came,
-                        first,
-                    });
+            match self.next(closed.as_mut()).await {
+                Next::Plain(request) => {
+                    if !self.answer(request).await {
+                        return None;
+                    }
+                    self.client.rest();
                 }
+                Next::Other => return Some(self.client.into_rest()),
+                Next::Closed => return None,
             }
         }
     }
@@ -133,93 +113,78 @@ impl<'a> Express<'a> {
     /// Waits for the next request.
     async fn next(&mut self, mut closed: Pin<&mut impl Future<Output = ()>>) -> Next {
         loop {
-            if !self.came.is_empty() {
-                if !self.is_open() || self.came.len() > AHEAD_BYTES {
+            let came = self.client.came();
+            if !came.is_empty() {
+                if !self.here.offers(Service::Api) || came.len() > AHEAD_BYTES {
                     return Next::Other;
                 }
-                match request::Plain::read(&self.came, self.here, self.visitor) {
+                match request::Plain::read(came, self.here, self.visitor) {
                     request::Read::Plain(request) => return Next::Plain(request),
                     request::Read::Other => return Next::Other,
                     request::Read::Part => {}
                 }
             }
-            let has_begun = !self.came.is_empty();
-            if !has_begun {
-                // Of a connection that waits nothing is kept.
-                self.came = Vec::new();
-            }
-            let more = poll_fn(|context| poll_read(&mut self.stream, context, &mut self.came));
-            let more = if has_begun {
-                timeout(PROMPT, more).await.ok()
-            } else {
-                tokio::select! {
-                    biased;
-                    more = more => Some(more),
-                    () = closed.as_mut() => return Next::Closed,
-                }
-            };
-            match more {
-                Some(Ok(1..)) => drop(self.pulse.bytes_came()),
-                _ if has_begun => return Next::Other,
-                _ => return Next::Closed,
+            match self.client.more(closed.as_mut()).await {
+                More::Came => {}
+                More::Late => return Next::Other,
+                More::Closed => return Next::Closed,
             }
         }
     }
 
-    /// Whether there is an express at all now: whoever follows each request wants them in another form.
-    fn is_open(&self) -> bool {
-        let here = self.here;
-        here.traces.is_none()
-            && here.offers(Service::Api)
-            && here.phase() == Phase::Running
-            && !here.is_stopping()
-            && !log::log_enabled!(target: super::passage::LOGGED, Level::Debug)
-    }
-
-    async fn pass_on(&mut self, request: request::Plain) -> Outcome {
+    /// Answers a request, and says whether there may be another one.
+    async fn answer(&mut self, request: Box<request::Plain>) -> bool {
         let began = Instant::now();
-        let Some(choice) = Choice::of(self.here, &request.agent) else {
-            return Outcome::Otherwise(None);
-        };
-        self.pulse.begin();
-        let in_hand = choice.begin(self.here);
-        let (wire, sent) = match self.sent(&choice, &request).await {
-            Ok(sent) => sent,
-            Err(first) => return Outcome::Otherwise(first),
-        };
-        let patience = self.here.settings.limits.node_first_byte_timeout;
-        let heard = match timeout(patience, self.hear(wire)).await {
-            Ok(heard) => heard,
-            Err(_) => return Outcome::Otherwise(Some(First::silent(choice, patience))),
-        };
-        match heard {
-            Heard::Plain(answer, said, wire) => {
-                if answer.keeps {
-                    choice.pool(self.here).keep(wire);
-                }
-                let times = Times {
-                    began,
-                    sent,
-                    heard: Instant::now(),
-                };
-                let outcome = self.answer(&choice, &request, *answer, &said, times).await;
-                drop(in_hand);
-                outcome
-            }
-            Heard::Other(said, wire) => {
-                let pool = choice.pool(self.here).clone();
-                let left = patience.saturating_sub(sent.elapsed());
-                Outcome::Otherwise(Some(match timeout(left, reply(pool, wire, said)).await {
-                    Ok(Ok(answer)) => First::answered(choice, answer, in_hand, sent.elapsed()),
-                    Ok(Err(cause)) => First::broken(choice, &cause.to_string()),
-                    Err(_) => First::silent(choice, patience),
-                }))
-            }
-            Heard::Broken(cause) => {
-                Outcome::Otherwise(Some(First::broken(choice, &cause.to_string())))
-            }
-            Heard::Gone => Outcome::Closed,
+        self.client.begin();
+        match self.tried(&request).await {
+            Tried::Answered(may_go_on) => may_go_on,
+            // The room for it is taken where it is needed, and only there.
+            Tried::Otherwise(first) => Box::pin(self.routed(request, began, first)).await,
+            Tried::Gone => false,
         }
+    }
+
+    /// Asks the node that is asked first, if that is all there is to do, and passes its answer on, if that is plain.
+    async fn tried(&mut self, request: &request::Plain) -> Tried {
+        let here = self.here;
+        if request.names_session || !takes_all_alike(here) {
+            return Tried::Otherwise(None);
+        }
+        let Some(choice) = Choice::of(here, &request.agent) else {
+            return Tried::Otherwise(None);
+        };
+        let in_hand = choice.begin(here);
+        let (wire, sent) = match self.sent(&choice, request).await {
+            Ok(sent) => sent,
+            Err(first) => return Tried::Otherwise(first),
+        };
+        let patience = here.settings.limits.node_first_byte_timeout;
+        let heard = self.client.while_there(heard(here, wire));
+        let (said, wire) = match timeout(patience, heard).await {
+            Ok(Some(Heard::Plain(answer, said, wire))) => {
+                if answer.keeps {
+                    choice.pool(here).keep(wire);
+                }
+                let may_go_on = self.pass_on(&choice, request, *answer, &said, sent).await;
+                drop(in_hand);
+                return Tried::Answered(may_go_on);
+            }
+            Ok(Some(Heard::Other(said, wire))) => (said, wire),
+            Ok(Some(Heard::Broken(cause))) => {
+                return Tried::Otherwise(Some(First::broken(choice, &cause.to_string())));
+            }
+            Ok(None) => return Tried::Gone,
+            Err(_) => return Tried::Otherwise(Some(First::silent(choice, patience))),
+        };
+        let answer = reply(choice.pool(here).clone(), wire, said);
+        let left = patience.saturating_sub(sent.elapsed());
+        let first = match timeout(left, self.client.while_there(Box::pin(answer))).await {
+            Ok(Some(Ok(answer))) => First::answered(choice, answer, in_hand, sent.elapsed()),
+            Ok(Some(Err(cause))) => First::broken(choice, &cause.to_string()),
+            Ok(None) => return Tried::Gone,
+            Err(_) => First::silent(choice, patience),
+        };
+        Tried::Otherwise(Some(first))
     }
 
     /// Sends it to whom it is for, and says when; else, what became of that.
@@ -234,7 +199,7 @@ impl<'a> Express<'a> {
             Err(cause) => return Err(Some(First::not_sent(choice.clone(), cause))),
         };
         let sent = Instant::now();
-        match wire.write(&request.to(url, &self.came)).await {
+        match wire.write(&request.to(url, self.client.came())).await {
             Ok(()) => Ok((wire, sent)),
             // It was kept, and had closed meanwhile.
             Err(error) if error.sent == 0 => Err(None),
@@ -242,89 +207,78 @@ impl<'a> Express<'a> {
         }
     }
 
-    /// Writes the answer, and notes what is noted of each.
-    async fn answer(
+    /// Writes a plain answer to what was `sent` then, and notes what is noted of each. False where it is the last one.
+    async fn pass_on(
         &mut self,
         choice: &Choice,
         request: &request::Plain,
         mut answer: answer::Plain,
         said: &[u8],
-        times: Times,
-    ) -> Outcome {
-        let here = self.here;
-        let (waited, took) = (times.heard - times.sent, times.heard - times.began);
+        sent: Instant,
+    ) -> bool {
+        let (here, now) = (self.here, Instant::now());
+        let (waited, took) = (now - sent, now - choice.at);
         let spoken = std::mem::take(&mut answer.spoken);
-        let ran_by = &choice.ran(here, &request.agent, spoken, waited, times.heard);
+        let ran_by = &choice.ran(here, &request.agent, spoken, waited, now);
         let metrics = &here.metrics;
         metrics.answered(here, Route::RUN, Some(ran_by), StatusCode::OK, took);
         let added = Added {
             id: &request.id,
             ran_by,
             overhead: took - waited,
-            is_last: !self.is_open(),
+            is_last: super::is_closing(here),
         };
-        let is_sent = self.send(&answer.written(said, here, &added)).await;
-        self.came.drain(..request.bytes());
-        self.pulse.rest();
-        if is_sent && !added.is_last {
-            Outcome::Answered
-        } else {
-            Outcome::Closed
-        }
+        let is_sent = self.client.send(&answer.written(said, here, &added)).await;
+        self.client.took(request.bytes());
+        is_sent && !added.is_last
     }
 
-    /// Reads what the node says until it is whole, or clearly not plain; and what the client sends meanwhile, for that is how
-    /// one hears that it is gone.
-    async fn hear(&mut self, mut wire: Wire) -> Heard {
-        let mut said = Vec::new();
-        let outcome = poll_fn(|context| {
-            loop {
-                match wire.poll_read(context, &mut said) {
-                    Poll::Ready(Ok(0)) => {
-                        return Poll::Ready(Err(Heard::Broken(
-                            io::ErrorKind::UnexpectedEof.into(),
-                        )));
-                    }
-                    Poll::Ready(Ok(_)) => match answer::Plain::read(&said, self.here) {
-                        answer::Read::Plain(plain) => return Poll::Ready(Ok(Some(plain))),
-                        answer::Read::Other => return Poll::Ready(Ok(None)),
-                        answer::Read::Part => continue,
-                    },
-                    Poll::Ready(Err(error)) => return Poll::Ready(Err(Heard::Broken(error))),
-                    Poll::Pending => {}
-                }
-                if self.came.len() > AHEAD_BYTES {
-                    return Poll::Pending;
-                }
-                match poll_read(&mut self.stream, context, &mut self.came) {
-                    Poll::Ready(Ok(1..)) => {}
-                    Poll::Ready(_) => return Poll::Ready(Err(Heard::Gone)),
-                    Poll::Pending => return Poll::Pending,
-                }
+    /// Lets the router answer, after what it `began` with. False where that is the last answer.
+    async fn routed(
+        &mut self,
+        request: Box<request::Plain>,
+        began: Instant,
+        first: Option<First>,
+    ) -> bool {
+        let (here, visitor) = (self.here, self.visitor);
+        let usual = request.usual(self.client.came());
+        self.client.took(request.bytes());
+        let answer = match usual {
+            Ok(usual) => {
+                let run = super::run_whole(here, visitor, &request.agent, usual, began, first);
+                self.client.while_there(Box::pin(run)).await
             }
-        });
-        match outcome.await {
-            Ok(Some(plain)) => Heard::Plain(plain, said, wire),
-            Ok(None) => Heard::Other(said, wire),
-            Err(trouble) => trouble,
+            Err(error) => Some(trouble(StatusCode::BAD_REQUEST, error.to_string())),
+        };
+        // Passing the answer on may take hours.
+        drop(request);
+        match answer {
+            Some(answer) => self.client.pass(answer).await,
+            None => false,
         }
     }
+}
 
-    /// Writes an answer. False where nobody takes it.
-    async fn send(&mut self, mut answer: &[u8]) -> bool {
-        while !answer.is_empty() {
-            match self.stream.try_write(answer) {
-                Ok(sent) => answer = &answer[sent..],
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.pulse.write_waits(true);
-                    if self.stream.writable().await.is_err() {
-                        return false;
-                    }
-                }
-                Err(_) => return false,
-            }
+/// Whether nobody follows requests one by one, and there is no need to say that this node is on its way out.
+fn takes_all_alike(here: &Here) -> bool {
+    here.traces.is_none()
+        && here.phase() == Phase::Running
+        && !here.is_stopping()
+        && !log::log_enabled!(target: super::passage::LOGGED, Level::Debug)
+}
+
+/// Reads what the node says until it is whole, or clearly not plain.
+async fn heard(here: &Here, mut wire: Wire) -> Heard {
+    let mut said = Vec::new();
+    loop {
+        match poll_fn(|context| wire.poll_read(context, &mut said)).await {
+            Ok(0) => return Heard::Broken(io::ErrorKind::UnexpectedEof.into()),
+            Ok(_) => match answer::Plain::read(&said, here) {
+                answer::Read::Plain(plain) => return Heard::Plain(plain, said, wire),
+                answer::Read::Other => return Heard::Other(said, wire),
+                answer::Read::Part => {}
+            },
+            Err(error) => return Heard::Broken(error),
         }
-        self.pulse.write_waits(false);
-        true
     }
 }

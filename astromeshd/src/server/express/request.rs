@@ -11,7 +11,10 @@ use crate::listing::agent_name;
 use crate::router::{PSEUDONYM, REQUEST_ID_HEADER};
 use crate::server::heads;
 use astromesh_core::api::HOPS_HEADER;
+use astromesh_core::http::{Body, BoxError, full};
 use httparse::{EMPTY_HEADER, Header, Request, Status};
+use hyper::header::{HeaderName, HeaderValue};
+use hyper::http;
 use maia::address::Url;
 use maia::id::Label;
 use maia::wire::NODE_ID_HEADER;
@@ -34,6 +37,8 @@ pub(super) enum Read {
 /// A plain request, on its way out.
 pub(super) struct Plain {
     pub(super) agent: Label,
+    /// Whether it may be for the node that holds its session.
+    pub(super) names_session: bool,
     /// What it is called in every log that it passes.
     pub(super) id: Vec<u8>,
     /// The head that goes out, but for the host.
@@ -52,7 +57,6 @@ enum Field {
     Via,
     /// Where it says no more than what is so anyway, it goes no further.
     Connection,
-    Accept,
     /// With it, the request is not plain.
     Other,
 }
@@ -63,7 +67,6 @@ impl Field {
         match name.len() {
             3 if is("via") => Self::Via,
             4 if is("host") => Self::Host,
-            6 if is("accept") => Self::Accept,
             6 if is("expect") => Self::Other,
             10 if is("connection") => Self::Connection,
             12 if is("x-request-id") => Self::Id,
@@ -109,11 +112,9 @@ impl Plain {
         let Some(bytes) = came.get(body.clone()) else {
             return Read::Part;
         };
-        if here.mesh.is_some() && names_session(bytes) {
-            return Read::Other;
-        }
         Read::Plain(Box::new(Self {
             agent,
+            names_session: here.mesh.is_some() && names_session(bytes),
             head: taken.head(path, request.headers, here, visitor),
             id: taken.id,
             body,
@@ -123,6 +124,25 @@ impl Plain {
     /// How many bytes it has in all.
     pub(super) fn bytes(&self) -> usize {
         self.body.end
+    }
+
+    /// The request in the form that all others have, of what `came`.
+    ///
+    /// # Errors
+    /// Where it cannot be put in that form.
+    pub(super) fn usual(&self, came: &[u8]) -> Result<http::Request<Body>, BoxError> {
+        let mut fields = [EMPTY_HEADER; FIELDS];
+        let mut head = Request::new(&mut fields);
+        head.parse(came)?;
+        let body = full(came[self.body.clone()].to_vec());
+        let mut request = http::Request::post(head.path.unwrap_or_default()).body(body)?;
+        let headers = request.headers_mut();
+        for field in &*head.headers {
+            let name = HeaderName::from_bytes(field.name.as_bytes())?;
+            headers.append(name, HeaderValue::from_bytes(field.value)?);
+        }
+        headers.insert(REQUEST_ID_HEADER, HeaderValue::from_bytes(&self.id)?);
+        Ok(request)
     }
 
     /// What goes out to the node at `url`, of what came.
@@ -176,8 +196,6 @@ impl Taken {
                 Field::ForwardedFor => forwarded_for.add(field.value),
                 Field::Via => via.add(field.value),
                 Field::Connection if field.value.eq_ignore_ascii_case(b"keep-alive") => {}
-                Field::Accept if field.value.starts_with(b"text/event-stream") => return None,
-                Field::Accept => {}
                 Field::Connection | Field::Other => return None,
             }
         }
@@ -200,10 +218,7 @@ impl Taken {
             head.extend_from_slice(part.as_bytes());
         }
         for field in fields {
-            if matches!(
-                Field::of(field.name),
-                Field::Passed | Field::Length | Field::Accept
-            ) {
+            if matches!(Field::of(field.name), Field::Passed | Field::Length) {
                 push(&mut head, field.name, field.value);
             }
         }
