@@ -94,6 +94,46 @@ fn a_clock_that_jumps_makes_nobody_suspect() {
     }
 }
 
+/// Its silence counts from when it was last heard of, like anybody's: not from its join, and by no pace that was learnt while
+/// it joined. Passing its heartbeats on is left to chance, so the last that somebody heard may be some seconds old.
+#[test]
+fn one_that_has_just_come_is_suspect_no_sooner_than_others() {
+    // It is asked after 15 s, and to hear nothing takes time.
+    const ASKED: Duration = secs(16);
+    const HEARD_BEFORE: Duration = secs(4);
+    for seed in 0..10 {
+        for age in [1, 2, 5, 10, 20, 100] {
+            let mut mesh = Sim::new(seed, &FIVE);
+            mesh.run_for(secs(60));
+            mesh.start("fay", &["ana"]);
+            mesh.run_for(secs(age));
+            mesh.isolate("fay");
+            let cut = mesh.now();
+            mesh.run_for(secs(40));
+            for observer in FIVE {
+                let about_fay = |event: &Event| match event {
+                    Event::Suspected { name, silent, .. } if name.as_str() == "fay" => {
+                        assert!(*silent >= ASKED, "{observer}: suspect after {silent:?}");
+                        true
+                    }
+                    _ => false,
+                };
+                let suspected = moment(&mesh, observer, about_fay).since(cut);
+                let died = moment(
+                    &mesh,
+                    observer,
+                    |event| matches!(event, Event::Died { name, .. } if name.as_str() == "fay"),
+                );
+                assert!(
+                    suspected >= secs(15) - HEARD_BEFORE,
+                    "{observer}: suspect {suspected:?} after the cut"
+                );
+                assert!(died.since(cut) >= secs(30) - HEARD_BEFORE);
+            }
+        }
+    }
+}
+
 /// H2: relayed old news does not look fresh: death is known everywhere in time, whatever the diameter.
 #[test]
 fn death_is_known_everywhere_in_time() {

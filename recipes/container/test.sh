@@ -31,10 +31,24 @@ for part in "${parts[@]}"; do
     }
 done
 
+# Whatever ended this, nothing is left and the closing line is said.
+finish() {
+    local code=$?
+    # What goes wrong in here is no reason to leave the rest.
+    set +e
+    if ((code != 0)); then
+        failed=$((failed + 1))
+        printf 'FAILED  %s broke off\n' "${at_work:-the build of the image}"
+    fi
+    clean_up
+    conclude || code=1
+    exit "$code"
+}
+
 find_engine
-trap clean_up EXIT
+trap finish EXIT
 find_image
 for part in "${parts[@]}"; do
+    at_work=$part
     "${part//-/_}_part"
 done
-conclude

@@ -24,7 +24,7 @@ dev_full_part() {
     else
         echo '######  NOT RUN: Prometheus, which is not installed here (apt-get install --no-install-recommends prometheus)'
     fi
-    compose down --volumes >/dev/null
+    close --volumes
     docker rmi "$PROMETHEUS_IMAGE" "$OTEL_COLLECTOR_IMAGE" >/dev/null 2>&1 || true
 }
 

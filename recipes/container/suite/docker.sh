@@ -48,6 +48,14 @@ open() {
     export ASTROMESH_CONTAINER=$project ASTROMESH_PUBLISH=127.0.0.1:
 }
 
+# close ARGUMENT...: takes the recipe that was opened down, with these arguments. What a scene that failed has left in its
+# network goes first, or the network could not.
+close() {
+    docker ps --all --quiet --filter "label=test=$mark" --filter "network=${project}_default" |
+        xargs -r docker rm --force >/dev/null || true
+    compose down "$@" >/dev/null || printf '######  NOT TAKEN DOWN: %s, which is tried again at the end\n' "$project"
+}
+
 compose() {
     "${compose_program[@]}" -p "$project" -f "$recipe" "$@" 2>&1
 }

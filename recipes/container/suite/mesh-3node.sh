@@ -13,7 +13,7 @@ mesh_3node_part() {
         up_after_down_starts_clean any_order_of_starting_ends_in_one_mesh; do
         scene "mesh-3node $each" "$each"
     done
-    compose down >/dev/null
+    close
 }
 
 one_command_and_three_nodes_are_alive() {
