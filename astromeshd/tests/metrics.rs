@@ -87,6 +87,21 @@ fn lint(scraped: &Scraped) {
 }
 
 #[tokio::test]
+async fn the_time_of_a_first_attempt_in_vain_counts() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let spec = format!(
+        "services: {{agents: false}}\npeers: [{{name: a, url: \"{url}\"}}]\n\
+         limits: {{node_first_byte_timeout: 200ms}}"
+    );
+    let gateway = alone("gateway", &spec).await;
+    assert_eq!(run(&gateway, "x", "hello").await.status, 504);
+    let scraped = Scraped::of(&gateway).await;
+    let took = scraped.sum("request_duration_seconds_sum", &[RUN]);
+    assert!(took >= 0.2, "{took}");
+}
+
+#[tokio::test]
 async fn what_happens_is_counted() {
     let gateway = member("gateway", &[], GATEWAY).await;
     let worker = member("worker", &[&gateway], "").await;

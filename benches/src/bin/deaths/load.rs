@@ -136,7 +136,7 @@ pub(crate) async fn ask(client: &Client, url: &Url, agent: &str, may_run_twice: 
             let said = if answer.status == 200 {
                 String::new()
             } else {
-                answer.detail()
+                format!("{}: {}", header("x-astromesh-node"), answer.detail())
             };
             (
                 Some(answer.status.as_u16()),

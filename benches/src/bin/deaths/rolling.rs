@@ -23,8 +23,13 @@ pub(crate) async fn measure(rate: f64) -> Result<Findings> {
     ] {
         let failed: Vec<&Outcome> = outcomes.iter().filter(|one| !one.is_good()).collect();
         table += &format!("| {what} | {} | {} |\n", outcomes.len(), failed.len());
-        if let Some(first) = failed.first() {
-            missed.push(format!("{what}: {:?} {}", first.status, first.said));
+        if let (Some(first), Some(last)) = (failed.first(), failed.last()) {
+            let after = |one: &Outcome| one.sent - outcomes[0].sent;
+            let (from, to) = (after(first), after(last));
+            missed.push(format!(
+                "{what}, {from:.1?} to {to:.1?} after the first: {:?} {}",
+                first.status, first.said
+            ));
         }
     }
     Ok(Findings { table, missed })
