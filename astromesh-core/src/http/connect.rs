@@ -62,6 +62,20 @@ pub enum ConnectError {
     },
 }
 
+impl ConnectError {
+    /// Whether it is this machine that has no more to give, of ports, files or memory. It says nothing of the place.
+    pub fn is_shortage(&self) -> bool {
+        /// Too many open files, in the whole system or in this process, as every Unix numbers them.
+        const NO_FILES: [i32; 2] = [23, 24];
+        let Self::Unreachable { source, .. } = self else {
+            return false;
+        };
+        let kinds = [io::ErrorKind::AddrNotAvailable, io::ErrorKind::OutOfMemory];
+        let number = source.raw_os_error();
+        kinds.contains(&source.kind()) || number.is_some_and(|number| NO_FILES.contains(&number))
+    }
+}
+
 impl Reach {
     fn permits(&self, address: IpAddr) -> bool {
         match self {
@@ -148,6 +162,21 @@ mod tests {
         let url = Url::new(url).expect(url);
         let outcome = connect(&url, reach, Duration::from_secs(5)).await;
         outcome.expect_err("nobody should be there")
+    }
+
+    #[test]
+    fn what_this_machine_is_short_of_says_nothing_of_the_place() {
+        let url: Url = "http://10.0.0.1:1".parse().expect("a URL");
+        let unreachable = |source| ConnectError::Unreachable {
+            url: url.clone(),
+            source,
+        };
+        for (number, is_shortage) in [(12, true), (23, true), (24, true), (99, true), (113, false)]
+        {
+            let trouble = unreachable(io::Error::from_raw_os_error(number));
+            assert_eq!(trouble.is_shortage(), is_shortage, "{number}: {trouble:?}");
+        }
+        assert!(!ConnectError::Refused { url: url.clone() }.is_shortage());
     }
 
     #[tokio::test]

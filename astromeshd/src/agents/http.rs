@@ -121,7 +121,10 @@ impl Server {
         *request.uri_mut() = self.health.as_ref().unwrap_or(&self.path).clone();
         let answer = match listed.send(&self.url, request).await {
             Ok(answer) => answer,
-            Err(SendError::NotSent { cause, .. }) => return Err((CHANCES, chain(&cause))),
+            Err(SendError::NotSent { cause, .. }) => {
+                let weight = if cause.is_shortage() { 0 } else { CHANCES };
+                return Err((weight, chain(&cause)));
+            }
             Err(error) => return Err((1, chain(&error))),
         };
         let status = answer.status();
@@ -302,4 +305,23 @@ fn passed_on(response: Response<Body>, busy: Busy) -> Answer {
         frame
     });
     Response::from_parts(head, body.boxed_unsync())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_could_not_be_asked_stays_as_it_was() {
+        let server = Server::at(&Uri::from_static("http://127.0.0.1:1/"), None).expect("a server");
+        let name = Label::new("x").expect("a name");
+        let failed = |weight| Err((weight, "no answer".to_owned()));
+        for _ in 0..3 {
+            assert!(!server.note(&name, failed(0)));
+        }
+        assert!(server.trouble().is_none());
+        assert!(server.note(&name, failed(CHANCES)));
+        assert!(!server.note(&name, failed(0)) && server.trouble().is_some());
+        assert!(server.note(&name, Ok(())));
+    }
 }

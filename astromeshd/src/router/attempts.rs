@@ -174,7 +174,9 @@ impl<'a, W: Wanted> Attempts<'a, W> {
             }
             Forwarded::NotSent(cause) => {
                 span.failed("not_sent");
-                counter.failed();
+                if !cause.is_shortage() {
+                    counter.failed();
+                }
                 self.troubles.push(format!("{name}: {cause}"));
                 if self.may_go_on(StatusCode::SERVICE_UNAVAILABLE) {
                     None
