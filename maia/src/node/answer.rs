@@ -5,7 +5,7 @@ use super::hear::Evidence;
 use super::questions::INTRODUCTIONS;
 use super::{ExchangeId, Node};
 use crate::address::Url;
-use crate::event::Event;
+use crate::event::{Event, Reason};
 use crate::id::NodeId;
 use crate::message::{Answer, Entry, Failure, Reply, Status};
 use crate::pulse::{Inquiry, Standing};
@@ -128,7 +128,7 @@ impl Node {
             std::mem::take(&mut member.odd_mut().cut_off)
         });
         self.changed |= was_cut_off == Some(true);
-        self.confirm(now, speaker);
+        self.confirm(now, speaker, Reason::Answered);
         self.wake();
         if !speaks_ours {
             let judged = self.detector.judged(now);

@@ -289,7 +289,7 @@ impl Node {
         own.into_iter().for_each(|own| wanted[own] = false);
         let own_print = self.own.fingerprint() as u32;
         let knows_me = own.is_some_and(|own| theirs[own].fingerprint == own_print);
-        let (mut words, mut counted) = (vec![self.own_entry()], Vec::new());
+        let (mut lacking, mut counted) = (Vec::new(), Vec::new());
         let pulses = self.table.pulses();
         let beats = pulses.beats(0..pulses.len()).iter();
         let all = pulses.signs().iter().zip(self.table.prints()).zip(beats);
@@ -307,11 +307,7 @@ impl Node {
                     }
                 }
                 None if signs.status != Status::Alive => {}
-                _ if words.len() == WORDS_AT_ONCE => {}
-                _ => {
-                    let member = self.table.at(place);
-                    words.extend(member.map(|m| gossip::listed(m, self.leader.as_ref())));
-                }
+                _ => lacking.push(place),
             }
         }
         let mut wanted: BTreeMap<u32, &Listed> = theirs
@@ -324,7 +320,12 @@ impl Node {
             self.take_count(now, place, beat);
         }
         self.book.cross_out_old_news(&mut wanted);
-        let wanted: Vec<u32> = wanted.into_keys().take(WORDS_AT_ONCE).collect();
+        // Where not all fit into a message, everybody tells and wants others, so that one does not hear the same of all.
+        let wanted = self.rng.sample(wanted.into_keys().collect(), WORDS_AT_ONCE);
+        let told = self.rng.sample(lacking, WORDS_AT_ONCE - 1);
+        let told = told.into_iter().filter_map(|place| self.table.at(place));
+        let told = told.map(|member| gossip::listed(member, self.leader.as_ref()));
+        let words: Vec<Entry> = std::iter::once(self.own_entry()).chain(told).collect();
         if words.len() > 1 || !wanted.is_empty() || !knows_me {
             let request = Request::Reconcile {
                 table: words.into(),
@@ -373,15 +374,7 @@ impl Node {
             self.refuse(call, refusal);
             return;
         }
-        let known = caller.id.as_ref().is_some_and(|id| self.is_confirmed(id));
-        self.hear_all(now, &table.entries, Evidence::Pushed, known);
-        if let (Some(id), false) = (&caller.id, known) {
-            self.ask_back(now, id);
-            let own_word = table.entries.iter().find(|entry| entry.record.id == *id);
-            if let Some(entry) = own_word {
-                self.ask_the_crowded_out(now, entry);
-            }
-        }
+        self.hear_pushed(now, caller, &table.entries);
         let mut places: BTreeSet<usize> = self.table.hashed(wanted).collect();
         let pushed = table.entries.iter().map(|entry| &entry.record.id);
         places.extend(pushed.filter_map(|id| self.table.place(id).ok()));

@@ -15,7 +15,7 @@ const PATIENCE_WITH_HEARSAY: u8 = 2;
 
 impl Node {
     /// Makes hearsay a member, and says so.
-    pub(super) fn confirm(&mut self, now: Instant, id: &NodeId) {
+    pub(super) fn confirm(&mut self, now: Instant, id: &NodeId, reason: Reason) {
         let newly = self.table.update(id, |member| {
             let odd = member.odd_mut();
             (odd.hearsay_since, odd.asked_in_vain) = (Instant::START, 0);
@@ -24,7 +24,7 @@ impl Node {
         });
         if newly == Some(true) {
             self.changed = true;
-            self.welcome(now, id, Reason::Answered);
+            self.welcome(now, id, reason);
         }
     }
 

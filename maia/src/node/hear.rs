@@ -1,13 +1,14 @@
 //! Weighs what is said of others: what came pushed is a reason to ask, what we fetched is evidence.
 
 use super::Node;
+use super::exchange::WORDS_AT_ONCE;
 use crate::address::Url;
 use crate::error::Invalid;
 use crate::event::{Event, Reason};
-use crate::member::Row;
-use crate::message::{Entry, Status};
+use crate::member::{Member, Row};
+use crate::message::{Caller, Entry, Status};
 use crate::pulse::{Pulse, Standing};
-use crate::record::Record;
+use crate::record::{Record, id_hash};
 use crate::time::Instant;
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,6 +68,44 @@ impl Node {
                 self.counters.skipped_records += 1;
             }
         }
+    }
+
+    /// Hears a table that `caller` pushed. A node of ours is asked itself about those it tells of first: its answer
+    /// vouches for it and for all of them, so that they need not be asked one by one.
+    pub(super) fn hear_pushed(&mut self, now: Instant, caller: &Caller, entries: &[Entry]) {
+        let teller = caller.id.as_ref().and_then(|id| self.table.get(id));
+        let known_sender = teller.is_some_and(Member::is_confirmed);
+        let speaks_otherwise = teller.is_some_and(|teller| !self.is_offered(now, teller));
+        let Some(id) = &caller.id else {
+            self.hear_all(now, entries, Evidence::Pushed, known_sender);
+            return;
+        };
+        let (unheard_of, heard_of): (Vec<Entry>, Vec<Entry>) =
+            entries.iter().cloned().partition(|entry| {
+                let is_other = entry.record.id != *id;
+                is_other && !speaks_otherwise && self.is_unheard_of(now, entry)
+            });
+        self.hear_all(now, &heard_of, Evidence::Pushed, known_sender);
+        if !unheard_of.is_empty() {
+            let hashes = unheard_of.iter().map(|entry| id_hash(&entry.record.id));
+            self.ask_for(now, id, hashes.take(WORDS_AT_ONCE).collect());
+        }
+        if !known_sender {
+            self.ask_back(now, id);
+            if let Some(entry) = heard_of.iter().find(|entry| entry.record.id == *id) {
+                self.ask_the_crowded_out(now, entry);
+            }
+        }
+    }
+
+    /// Whether `entry` would be news of somebody who is no member yet.
+    fn is_unheard_of(&mut self, now: Instant, entry: &Entry) -> bool {
+        let record = &entry.record;
+        record.id != *self.own.id()
+            && entry.status == Status::Alive
+            && !record.has_left()
+            && !self.is_confirmed(&record.id)
+            && !self.book.blocks(record, now)
     }
 
     /// Hears one word about a node. `known_sender` says whether it came from a confirmed member, whose unknown ids are
@@ -229,7 +268,7 @@ impl Node {
             member.version() >= word.version && member.word().card.url == word.card.url
         });
         if is_same {
-            self.confirm(now, &word.id);
+            self.confirm(now, &word.id, Reason::Vouched);
         }
     }
 

@@ -79,13 +79,6 @@ impl Node {
         about: Option<NodeId>,
         most: usize,
     ) -> bool {
-        if self.own.has_left() || self.exchanges.is_asking(&url) || url == self.own.record.card.url
-        {
-            return true;
-        }
-        if self.exchanges.questions() >= most {
-            return false;
-        }
         let speaks_ours = about
             .as_ref()
             .and_then(|id| self.table.get(id))
@@ -97,6 +90,33 @@ impl Node {
             // An older node answers a heartbeat with nothing of itself, but gossip with all it holds.
             Request::Gossip(vec![entry].into())
         };
+        self.ask_by(now, url, about, request, most)
+    }
+
+    /// Asks the member `id`, which told of others, for what it holds of them: of those whose ids have these hashes.
+    pub(super) fn ask_for(&mut self, now: Instant, id: &NodeId, wanted: Vec<u32>) {
+        if let Some(url) = self.table.get(id).map(|member| member.url().clone()) {
+            let table = vec![self.own_entry()].into();
+            let request = Request::Reconcile { table, wanted };
+            self.ask_by(now, url, Some(id.clone()), request, QUESTIONS_AT_ONCE);
+        }
+    }
+
+    fn ask_by(
+        &mut self,
+        now: Instant,
+        url: Url,
+        about: Option<NodeId>,
+        request: Request,
+        most: usize,
+    ) -> bool {
+        if self.own.has_left() || self.exchanges.is_asking(&url) || url == self.own.record.card.url
+        {
+            return true;
+        }
+        if self.exchanges.questions() >= most {
+            return false;
+        }
         let patience = question_timeout(&self.config);
         self.send(now, url, request, Purpose::Ask(about), patience);
         true

@@ -239,14 +239,13 @@ impl Node {
             return;
         }
         let Table { entries, spoiled } = table;
-        let known_sender = caller.id.as_ref().is_some_and(|id| self.is_confirmed(id));
         if let ([only], true) = (&entries[..], spoiled.is_empty()) {
             if let Err(invalid) = self.hear_caller(now, caller, only) {
                 self.refuse(call, Refusal::Invalid(invalid));
                 return;
             }
         } else {
-            self.hear_all(now, &entries, Evidence::Pushed, known_sender);
+            self.hear_pushed(now, caller, &entries);
         }
         let mut told = gossip::told(self.own_entry(), &self.table, self.leader.as_ref());
         let only = entries.first().filter(|_| entries.len() == 1);

@@ -69,17 +69,18 @@ fn plan(peer: Peer, nodes: usize) -> Plan {
         heal: 300,
     };
     let short = Plan {
-        settle: 30,
-        count: 20,
-        crash: 40,
-        loss: 30,
-        cut: 40,
+        join: 120,
+        settle: 20,
+        count: 10,
+        crash: 35,
+        loss: 20,
+        cut: 35,
         heal: 60,
         ..full
     };
     match peer {
         Peer::Ours if nodes > 2_048 => Plan {
-            heavy_loss: 30,
+            heavy_loss: 20,
             ..short
         },
         Peer::Foca if nodes > 2_048 => short,

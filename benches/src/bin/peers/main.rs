@@ -28,8 +28,8 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Mutex;
 
-/// From this size on a mesh is measured with the machine to itself.
-const LARGE: usize = 4_096;
+/// From this size on a mesh is measured with the machine to itself, for its memory.
+const LARGE: usize = 10_000;
 
 /// Our nodes beside foca's and chitchat's, in one imagined network.
 #[derive(FromArgs)]
