@@ -1,8 +1,8 @@
 //! The one listener: connections are taken, bounded in what they may take up, and served until they close.
 //!
 //! Plain runs go by [`express`], and hyper reads and writes all else. How long either may wait is watched here: hyper's own
-//! timer does not tell an idle connection from a slow head, and it has none for the rest. Each connection carries a [`Pulse`], and the accept loop looks at all of
-//! them about once a second.
+//! timer does not tell an idle connection from a slow head, and it has none for the rest. Each connection carries a
+//! [`Pulse`], and the accept loop looks at all of them about once a second.
 
 mod complaint;
 mod connection;
