@@ -98,6 +98,18 @@ fn comparisons(contest: &Contest, medians: &Medians<'_>) -> String {
                 let _ = write!(lines, " {name} {ratio:.2} × ({aim});");
             }
         }
+        if let [least, .., most] = *medians.ratios_by_round(
+            *ours,
+            Entrant {
+                kind: HAPROXY,
+                threads,
+            },
+        ) {
+            let _ = write!(
+                lines,
+                " requests/s in single rounds {least:.2} to {most:.2} ×."
+            );
+        }
         lines.push('\n');
     }
     lines
@@ -107,15 +119,27 @@ struct Medians<'a>(&'a [Sample]);
 
 impl Medians<'_> {
     fn of(&self, entrant: Entrant, trial: Trial, figure: fn(&Measured) -> f64) -> Option<f64> {
-        let of_it = |sample: &&Sample| sample.entrant == entrant && sample.trial == trial;
-        let mut figures: Vec<f64> = self
-            .0
-            .iter()
-            .filter(of_it)
-            .map(|sample| figure(&sample.measured))
-            .collect();
+        let mut figures: Vec<f64> = self.each(entrant, trial).map(figure).collect();
         figures.sort_by(f64::total_cmp);
         figures.get(figures.len() / 2).copied()
+    }
+
+    /// What was measured of it, round after round.
+    fn each(&self, entrant: Entrant, trial: Trial) -> impl Iterator<Item = &Measured> {
+        let of_it = move |sample: &&Sample| sample.entrant == entrant && sample.trial == trial;
+        self.0.iter().filter(of_it).map(|sample| &sample.measured)
+    }
+
+    /// Requests a second of one at most, divided by the other's in the same round, ascending.
+    fn ratios_by_round(&self, one: Entrant, other: Entrant) -> Vec<f64> {
+        let pairs = self
+            .each(one, Trial::Most)
+            .zip(self.each(other, Trial::Most));
+        let mut ratios: Vec<f64> = pairs
+            .map(|(one, other)| one.per_second / other.per_second)
+            .collect();
+        ratios.sort_by(f64::total_cmp);
+        ratios
     }
 
     /// What it adds at the rate to what the stand-ins take themselves.
