@@ -177,7 +177,10 @@ impl<'a> Turns<'a> {
         span.say("gen_ai.tool.name", &call.name);
         let outcome = self.llm.tools.call(&call.name, &call.arguments).await;
         let (ok, result) = match outcome {
-            Ok(result) => (true, result),
+            Ok(result) => {
+                span.ended();
+                (true, result)
+            }
             Err(trouble) => {
                 span.failed(trouble.kind);
                 (false, format!("error: {}", trouble.detail))

@@ -43,6 +43,8 @@ pub(crate) struct Span {
 struct Open {
     traces: Arc<Traces>,
     since: Instant,
+    /// Whether it is known how it ended.
+    is_judged: bool,
     /// As it is told; how long it took is filled in at the end.
     ended: Ended,
 }
@@ -75,6 +77,7 @@ impl Span {
             open: Some(Box::new(Open {
                 traces: Arc::clone(traces),
                 since: Instant::now(),
+                is_judged: false,
                 ended: Ended {
                     context,
                     parent: parent.map(|parent| parent.span),
@@ -125,8 +128,16 @@ impl Span {
         }
     }
 
+    /// It ended, and not badly.
+    pub(crate) fn ended(&mut self) {
+        if let Some(open) = &mut self.open {
+            open.is_judged = true;
+        }
+    }
+
     /// It ended with this status.
     pub(crate) fn ended_with(&mut self, status: StatusCode) {
+        self.ended();
         self.count("http.response.status_code", status.as_u16().into());
         let kind = self.open.as_ref().map(|open| open.ended.kind);
         // A refusal is the caller's failure, and not that of whoever was called.
@@ -145,6 +156,7 @@ impl Span {
     /// It went wrong.
     fn fail(&mut self, what: &str) {
         if let Some(open) = &mut self.open {
+            open.is_judged = true;
             open.ended.error.get_or_insert_with(|| what.to_owned());
         }
     }
@@ -166,6 +178,10 @@ impl Span {
 
 impl Drop for Span {
     fn drop(&mut self) {
+        // Its work was dropped before it came to an end, as it is when the client has left.
+        if self.open.as_ref().is_some_and(|open| !open.is_judged) {
+            self.failed("abandoned");
+        }
         if let Some(open) = self.open.take() {
             let mut ended = open.ended;
             ended.took = open.since.elapsed();
@@ -236,7 +252,8 @@ mod tests {
             let told = Arc::default();
             let traces = Arc::new(Traces { queue, told });
             let name = || "a run".to_owned();
-            let span = Span::begin(Some(&traces), Kind::Server, &mut HeaderMap::new(), name);
+            let mut span = Span::begin(Some(&traces), Kind::Server, &mut HeaderMap::new(), name);
+            span.ended_with(StatusCode::OK);
             let answer = span.until_gone(Answer::new(full("hello")));
             assert!(queued.try_recv().is_err(), "it is not over");
             if is_read {
@@ -248,6 +265,30 @@ mod tests {
                 panic!("nothing is told");
             };
             assert_eq!(ended.error.is_none(), is_read, "{ended:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_dropped_before_its_end_is_a_failure() {
+        for is_ended in [true, false] {
+            let (queue, mut queued) = mpsc::channel(1);
+            let told = Arc::default();
+            let traces = Arc::new(Traces { queue, told });
+            let name = || "POST".to_owned();
+            let mut span = Span::begin(Some(&traces), Kind::Client, &mut HeaderMap::new(), name);
+            if is_ended {
+                span.ended();
+            }
+            drop(span);
+            let Ok(Item::Span(ended)) = queued.try_recv() else {
+                panic!("nothing is told");
+            };
+            assert_eq!(ended.error.is_none(), is_ended, "{ended:?}");
+            let says_how = ended
+                .attributes
+                .iter()
+                .any(|(name, _)| *name == "error.type");
+            assert_eq!(says_how, !is_ended, "{ended:?}");
         }
     }
 

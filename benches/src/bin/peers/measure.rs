@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 /// How often one looks whether a mesh is whole.
 const GLANCE: Duration = Duration::from_millis(100);
 
+/// A row that takes longer says how far it is.
+const LONG: Duration = Duration::from_secs(20);
+
 /// Nodes of one make in the imagined network. Node 0 is whom the others join through.
 pub(crate) trait Mesh {
     /// Virtual time.
@@ -113,6 +116,7 @@ pub(crate) struct Wrong {
 
 struct Trial<'a> {
     mesh: &'a mut dyn Mesh,
+    name: String,
     nodes: usize,
     crashed: Vec<usize>,
     rng: Rng,
@@ -126,18 +130,22 @@ pub(crate) fn measure(peer: Peer, mesh: &mut dyn Mesh, nodes: usize, plan: Plan,
     let crashed = Vec::new();
     let mut trial = Trial {
         mesh,
+        name: format!("{}:{nodes}", peer.name()),
         nodes,
         crashed,
         rng,
     };
     let join = trial.join(plan);
+    trial.tell("joined", began);
     let (idle, cpu_micros) = trial.idle(plan.count);
     let pair_bytes = grown(memory, machine::resident_bytes(), nodes);
     let moving = trial.moving(plan.count);
+    trial.tell("weighed", began);
     let crash = trial.crash(1, plan.crash);
     let loss = trial.lossy(0.05, plan.loss);
     let crash_at_loss = loss.map(|_| trial.crash(2, plan.crash));
     let heavy_loss = trial.lossy(0.30, plan.heavy_loss);
+    trial.tell("seen through crashes and losses", began);
     let healed = trial.halves(plan);
     Row {
         peer,
@@ -168,6 +176,14 @@ fn grown(before: Option<u64>, after: Option<u64>, nodes: usize) -> Option<f64> {
 }
 
 impl Trial<'_> {
+    /// How far it is, beside the table: a row may take minutes.
+    fn tell(&self, how_far: &str, began: Instant) {
+        let took = began.elapsed();
+        if took >= LONG {
+            eprintln!("{}: {how_far}, {:.0} s", self.name, took.as_secs_f64());
+        }
+    }
+
     /// Starts all nodes within a second, and waits until all see all.
     fn join(&mut self, plan: Plan) -> Option<f64> {
         self.mesh.start(0);
