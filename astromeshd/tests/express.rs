@@ -67,6 +67,7 @@ async fn message(stream: &mut TcpStream) -> Option<String> {
             if length.is_some_and(|length: usize| body.len() >= length)
                 || head.contains("chunked") && body.ends_with("0\r\n\r\n")
                 || head.starts_with("http/1.1 204 ")
+                || head.starts_with("http/1.1 304 ")
             {
                 return Some(text);
             }
@@ -178,6 +179,8 @@ async fn an_answer_comes_back_as_in_the_ordinary_way() {
         "HTTP/1.0 200 OK\r\ndate: today\r\ncontent-length: 2\r\n\r\n{}",
         "HTTP/1.1 103 Early\r\nlink: x\r\n\r\nHTTP/1.1 200 OK\r\ndate: today\r\ncontent-length: 2\r\n\r\n{}",
         "HTTP/1.1 204 No Content\r\ndate: today\r\ncontent-length: 0\r\n\r\n",
+        "HTTP/1.1 304 Not Modified\r\ndate: today\r\netag: \"1\"\r\n\r\n",
+        "HTTP/1.1 304 Not Modified\r\ndate: today\r\ncontent-length: 2\r\n\r\n",
         "HTTP/1.1 299 Odd\r\ndate: today\r\ncontent-length: 2\r\n\r\n{}",
         "HTTP/1.1 201 Created\r\ndate: today\r\ncontent-length: 2\r\n\r\n{}",
         "HTTP/1.1 400 Bad Request\r\ndate: today\r\ncontent-length: 2\r\n\r\n{}",

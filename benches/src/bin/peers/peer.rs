@@ -37,9 +37,9 @@ impl Peer {
     /// The sizes at which it is measured where nobody says otherwise.
     pub(crate) fn sizes(self, all: bool) -> Vec<usize> {
         let sizes: &[usize] = match (self, all) {
-            (Self::Ours, false) => &[16, 64, 256, 1_024],
+            (Self::Ours, false) | (Self::Foca, _) => &[16, 64, 256, 1_024, 4_096],
             (Self::Ours, true) => &[16, 64, 256, 1_024, 4_096, 10_000],
-            (Self::Foca, _) | (Self::Chitchat, true) => &[16, 64, 256, 1_024],
+            (Self::Chitchat, true) => &[16, 64, 256, 1_024],
             (Self::Chitchat, false) => &[],
         };
         sizes.to_vec()
