@@ -1,7 +1,8 @@
 //! Networks that break apart, and become whole again without anybody's help.
 
 use maia::config::Config;
-use maia::message::Status::Dead;
+use maia::message::Status::{Dead, Left};
+use maia::node::Command;
 use maia::sim::Sim;
 use std::time::Duration;
 
@@ -99,6 +100,30 @@ fn with_expected_nodes_a_minority_names_no_leader() {
     assert_eq!(mesh.leader("n4"), None);
     mesh.heal();
     assert!(mesh.run_until(secs(20), Sim::is_whole).is_some());
+}
+
+/// The moment they are too few, not the next round.
+#[test]
+fn with_expected_nodes_who_becomes_too_few_stops_naming_at_once() {
+    let config = Config {
+        expected_nodes: Some(4),
+        ..Config::default()
+    };
+    let mut mesh = Sim::empty(6, config);
+    for name in ["n0", "n1", "n2"] {
+        mesh.start(name, if name == "n0" { &[] } else { &["n0"] });
+    }
+    mesh.run_for(secs(20));
+    assert_eq!(mesh.leader("n0"), Some("n2"));
+    // Who drains may not lead, so that it counts for nothing but the number.
+    mesh.command("n1", Command::Drain);
+    mesh.run_for(secs(6));
+    mesh.leave("n1");
+    for name in ["n0", "n2"] {
+        let has_heard = |mesh: &Sim| mesh.belief(name, "n1") == Some(Left);
+        assert!(mesh.run_until(secs(1), has_heard).is_some());
+        assert_eq!(mesh.leader(name), None, "{name}");
+    }
 }
 
 fn sees_everyone(mesh: &Sim) -> bool {
