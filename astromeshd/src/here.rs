@@ -10,6 +10,7 @@ use crate::catalog::Catalog;
 use crate::channels::Channels;
 use crate::events::Events;
 use crate::gate::Gate;
+use crate::lookout::Nap;
 use crate::metrics::Metrics;
 use crate::providers::Providers;
 use crate::refusals::Refusals;
@@ -89,6 +90,8 @@ pub(crate) struct Here {
     pub(crate) table_turn: Semaphore,
     /// Rung when a request begins or ends.
     pub(crate) load_changed: Notify,
+    /// Ends when a request is sent to another node.
+    pub(crate) nap: Nap,
     /// Rung when an agent turns out to be out of reach.
     pub(crate) offer_changed: Notify,
     /// Held by whoever makes the node leave or return.
@@ -190,6 +193,7 @@ impl Here {
             gossip: Semaphore::new(limits.concurrent_gossip.min(Semaphore::MAX_PERMITS)),
             table_turn: Semaphore::new(1),
             load_changed: Notify::new(),
+            nap: Nap::default(),
             offer_changed: Notify::new(),
             turnstile: tokio::sync::Mutex::new(()),
             affinity: Affinity::default(),

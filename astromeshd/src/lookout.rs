@@ -10,9 +10,11 @@ use maia::address::Url;
 use maia::id::NodeId;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
-use tokio::time::{interval, timeout};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 /// How often it looks, and how often it asks each that is away.
 const ROUND: Duration = Duration::from_millis(100);
@@ -20,9 +22,41 @@ const ROUND: Duration = Duration::from_millis(100);
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_millis(500);
 
+/// After so many rounds with nothing to look at it naps: ten wake-ups a second are half of what an idle node does.
+const QUIET_ROUNDS: usize = 10;
+
+/// How long a nap takes at the most.
+const NAP: Duration = Duration::from_secs(1);
+
+/// The rest that it takes while no requests are sent.
+#[derive(Debug, Default)]
+pub(crate) struct Nap {
+    is_on: AtomicBool,
+    over: Notify,
+}
+
+impl Nap {
+    /// A request is sent.
+    pub(crate) fn end(&self) {
+        if self.is_on.load(Ordering::Relaxed) && self.is_on.swap(false, Ordering::Relaxed) {
+            self.over.notify_one();
+        }
+    }
+
+    /// Whether it ended with a request.
+    async fn take(&self) -> bool {
+        self.is_on.store(true, Ordering::Relaxed);
+        let is_ended = timeout(NAP, self.over.notified()).await.is_ok();
+        self.is_on.store(false, Ordering::Relaxed);
+        is_ended
+    }
+}
+
 /// Goes on until it is dropped.
 pub(crate) async fn keep_looking(here: Arc<Here>) {
     let mut rounds = interval(ROUND);
+    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut quiet_rounds = 0;
     let (mut asked, mut out) = (BTreeSet::new(), BTreeSet::new());
     let mut answers = JoinSet::new();
     loop {
@@ -40,6 +74,8 @@ pub(crate) async fn keep_looking(here: Arc<Here>) {
         let ejected = out_now.difference(&out).count();
         here.metrics.ejections.inc_by(ejected as u64);
         out = out_now;
+        let is_quiet = away.is_empty() && out.is_empty() && here.in_flight.total() == 0;
+        quiet_rounds = if is_quiet { quiet_rounds + 1 } else { 0 };
         for id in away {
             if asked.contains(&id) {
                 continue;
@@ -48,6 +84,9 @@ pub(crate) async fn keep_looking(here: Arc<Here>) {
                 asked.insert(id.clone());
                 answers.spawn(async move { (id, is_there(&pool, &url).await) });
             }
+        }
+        if quiet_rounds > QUIET_ROUNDS && here.nap.take().await {
+            quiet_rounds = 0;
         }
     }
 }
@@ -68,4 +107,26 @@ async fn is_there(pool: &Pool, url: &Url) -> bool {
     let mut request = Request::new(empty());
     *request.uri_mut() = Uri::from_static("/healthz");
     matches!(timeout(PATIENCE, pool.send(url, request)).await, Ok(Ok(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::Instant;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_nap_ends_with_a_request_or_by_itself() {
+        let nap = Arc::new(Nap::default());
+        nap.end();
+        assert!(!nap.take().await, "a request before it is nothing to it");
+        let napping = tokio::spawn({
+            let nap = Arc::clone(&nap);
+            async move { nap.take().await }
+        });
+        tokio::time::sleep(NAP / 4).await;
+        let asked = Instant::now();
+        nap.end();
+        assert!(napping.await.expect("no panic"));
+        assert_eq!(asked.elapsed(), Duration::ZERO);
+    }
 }

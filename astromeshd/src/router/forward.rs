@@ -38,6 +38,7 @@ impl InHand {
     pub(super) fn new(here: &Arc<Here>, counter: &Arc<Counter>) -> Self {
         let running = Some(counter.begin());
         here.load_changed.notify_one();
+        here.nap.end();
         Self {
             running,
             entry: None,
