@@ -79,15 +79,16 @@ fn plan(peer: Peer, nodes: usize) -> Plan {
             cut: 35,
             heal: 60,
         },
-        // A second of so many takes some four: foca looks through its members for each that it is told of.
+        // Joining takes ten minutes of processor, for foca looks through its members for each that it is told of; a cut
+        // would take as long again.
         Peer::Foca if nodes > 2_048 => Plan {
             join: 30,
-            settle: 10,
-            count: 5,
-            crash: 25,
-            loss: 10,
-            cut: 20,
-            heal: 20,
+            settle: 20,
+            count: 10,
+            crash: 35,
+            loss: 20,
+            cut: 0,
+            heal: 0,
             ..full
         },
         Peer::Ours => Plan {
