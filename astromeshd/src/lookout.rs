@@ -22,7 +22,7 @@ const ROUND: Duration = Duration::from_millis(100);
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// After so many rounds with nothing to look at it naps: ten wake-ups a second are half of what an idle node does.
+/// After so many rounds with nothing to look at it naps: its wake-ups are two thirds of those of an idle node.
 const QUIET_ROUNDS: usize = 10;
 
 /// How long a nap takes at the most.
