@@ -78,6 +78,9 @@ pub(crate) struct Daemon {
     pub(crate) clock_ahead: f64,
 }
 
+/// A clock that seems to be wrong by less, in seconds, is this machine's: the first event was read so late.
+const READ_LATE: f64 = 1.0;
+
 impl Daemon {
     /// Starts it; returns once it answers.
     pub(crate) async fn start(program: &std::path::Path, setup: &Setup) -> Result<Self, Failure> {
@@ -157,7 +160,8 @@ impl Daemon {
                 break event;
             }
         };
-        self.clock_ahead = first.at - wall();
+        let ahead = first.at - wall();
+        self.clock_ahead = if ahead.abs() < READ_LATE { 0.0 } else { ahead };
         let events = Arc::clone(&self.events);
         tokio::spawn(async move {
             while read(&mut stream, &mut text).await.is_ok() {
