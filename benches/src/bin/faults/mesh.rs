@@ -294,11 +294,11 @@ pub(crate) async fn convicted(
     let last = last_heartbeat(daemons, victim).await?;
     for at in first(daemons, "suspect", &victim.id) {
         let at = at.ok_or("dead without having been suspect".to_owned())?;
-        found.must("suspect after", " s", at - last, suspect);
+        found.must("suspect after", " s", between(last, at), suspect);
     }
     let mut latest = f64::MIN;
     for at in first(daemons, "dead", &victim.id).into_iter().flatten() {
-        found.must("dead after", " s", at - last, dead);
+        found.must("dead after", " s", between(last, at), dead);
         latest = latest.max(at);
     }
     let changed = daemons
@@ -306,6 +306,12 @@ pub(crate) async fn convicted(
         .map(|daemon| count(daemon, "alive", std::slice::from_ref(victim)));
     found.never("changes of mind", changed.sum());
     Ok(latest)
+}
+
+/// The seconds between two stamps of whole milliseconds: as the floating numbers that they come as, their difference is a
+/// little off.
+fn between(before: f64, after: f64) -> f64 {
+    ((after - before) * 1_000.0).round() / 1_000.0
 }
 
 /// The last heartbeat that any of these knows of, by this machine's clock.

@@ -7,9 +7,9 @@ use std::process::Command;
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// With default settings, in seconds since the last heartbeat. Events are stamped in whole milliseconds, rounded down.
-pub(crate) const SUSPECT: Limit = Limit::Within(14.999, 18.0);
-pub(crate) const DEAD: Limit = Limit::Within(29.999, 33.0);
+/// With default settings, in seconds since the last heartbeat.
+pub(crate) const SUSPECT: Limit = Limit::Within(15.0, 18.0);
+pub(crate) const DEAD: Limit = Limit::Within(30.0, 33.0);
 
 /// How long a leader may be missing after the last survivor called it dead, in seconds.
 const LEADERLESS: Limit = Limit::AtMost(2.0);
