@@ -12,6 +12,7 @@ mod pool;
 mod reply;
 mod shelf;
 mod stream;
+mod tcp;
 mod timer;
 mod transport;
 mod wire;

@@ -11,6 +11,8 @@ use maia::driver::Transport;
 use maia::id::NodeId;
 use maia::message::{Failure, Reply, Request as Message};
 use serde_json::Value;
+use std::future::poll_fn;
+use std::io::{Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -91,6 +93,43 @@ async fn a_connection_that_was_closed_meanwhile_costs_nothing() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert_eq!(connections.load(Ordering::Relaxed), 3);
+}
+
+/// The runtime hears of the end of a connection only when it next looks, and has not looked here.
+#[tokio::test]
+async fn a_connection_that_was_closed_this_moment_is_not_used_again() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = Url::new(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+    let (answered, close) = std::sync::mpsc::channel();
+    let serving = std::thread::spawn(move || {
+        for () in close {
+            let (mut stream, _) = listener.accept().unwrap();
+            assert!(stream.read(&mut [0; 1_024]).unwrap() > 0);
+            stream.write_all(ok("one").as_bytes()).unwrap();
+        }
+    });
+    let pool = pool();
+    for round in 0..8 {
+        answered.send(()).unwrap();
+        if round % 4 < 2 {
+            let answer = pool.send(&url, post("x")).await.unwrap();
+            let body = read_bounded(answer.into_body(), 100).await;
+            assert_eq!(body.unwrap(), "one");
+        } else {
+            let mut wire = pool.wire(&url).await.unwrap();
+            wire.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+                .await
+                .unwrap();
+            let mut said = Vec::new();
+            let read = poll_fn(|context| wire.poll_read(context, &mut said)).await;
+            assert_eq!(read.unwrap(), ok("one").len());
+            pool.keep(wire);
+        }
+        // Blocks the only thread there is.
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    drop(answered);
+    serving.join().unwrap();
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 
 use super::body::Body;
 use super::connect::{ConnectError, Reach, connect};
+use super::tcp::{Expected, Tcp};
 use hyper::body::{Bytes, Frame, Incoming};
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{self, Connection, SendRequest};
@@ -16,7 +17,6 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-use tokio::net::TcpStream;
 
 /// A connection to one place.
 pub(super) struct Line {
@@ -24,7 +24,8 @@ pub(super) struct Line {
     host: HeaderValue,
     sender: SendRequest<Body>,
     /// `None` once it is closed.
-    connection: Option<Connection<TokioIo<TcpStream>, Body>>,
+    connection: Option<Connection<TokioIo<Tcp>, Body>>,
+    expected: Expected,
 }
 
 impl Line {
@@ -34,7 +35,8 @@ impl Line {
         reach: &Reach,
         patience: Duration,
     ) -> Result<Box<Self>, ConnectError> {
-        let stream = connect(url, reach, patience).await?;
+        let expected = Expected::default();
+        let stream = Tcp::new(connect(url, reach, patience).await?, expected.clone());
         let shaken = http1::handshake(TokioIo::new(stream)).await;
         let (sender, connection) = shaken.map_err(|error| ConnectError::Unreachable {
             url: url.clone(),
@@ -48,6 +50,7 @@ impl Line {
             host,
             sender,
             connection: Some(connection),
+            expected,
         }))
     }
 
@@ -63,7 +66,9 @@ impl Line {
 
     /// Whether it can take a request. From now on it wakes nobody, until it is used.
     pub(super) fn is_free(&mut self) -> bool {
-        self.advance(&mut Context::from_waker(Waker::noop()));
+        let mut now = Context::from_waker(Waker::noop());
+        let connection = &mut self.connection;
+        self.expected.quiet(|| advance(connection, &mut now));
         self.connection.is_some() && self.sender.is_ready()
     }
 
@@ -100,10 +105,7 @@ impl Line {
 }
 
 /// Reads and writes what can be.
-fn advance(
-    connection: &mut Option<Connection<TokioIo<TcpStream>, Body>>,
-    context: &mut Context<'_>,
-) {
+fn advance(connection: &mut Option<Connection<TokioIo<Tcp>, Body>>, context: &mut Context<'_>) {
     let ended = connection
         .as_mut()
         .is_some_and(|connection| Pin::new(connection).poll(context).is_ready());

@@ -3,10 +3,11 @@
 //! Nobody moves it along but who uses it, and dropping it closes it, at once.
 
 use super::connect::{ConnectError, Reach, connect};
+use super::tcp::is_quiet;
 use maia::address::Url;
 use std::io;
 use std::pin::pin;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -52,13 +53,8 @@ impl Wire {
     }
 
     /// Whether nothing has come that nobody asked for, the end before all.
-    pub(super) fn is_free(&mut self) -> bool {
-        let mut now = Context::from_waker(Waker::noop());
-        if self.stream.poll_read_ready(&mut now).is_pending() {
-            return true;
-        }
-        let unasked = self.stream.try_read(&mut [0]);
-        unasked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    pub(super) fn is_free(&self) -> bool {
+        is_quiet(&self.stream)
     }
 
     /// Writes all of `bytes`.
