@@ -11,7 +11,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use support::{QUICK, alone, eventually, folder_with_agent, get, post_with, ran, run, settings_in};
+use support::{
+    QUICK, alone, eventually, folder_with_agent, get, killed, post_with, ran, run, settings_in,
+};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -222,7 +224,7 @@ async fn a_dead_node_is_left_alone_and_used_again_once_it_is_there() {
     );
     let gateway = alone("gateway", &format!("services: {{agents: false}}\n{peers}")).await;
     let port = one.address().port();
-    one.kill().await;
+    killed(one).await;
     let mut attempts = 0;
     for _ in 0..50 {
         let answer = run(&gateway, "echo", "hello").await;

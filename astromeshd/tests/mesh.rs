@@ -10,7 +10,7 @@ use maia::wire::NODE_ID_HEADER;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use support::{alive, eventually, get, member, met, post, post_with, ran, run};
+use support::{alive, eventually, get, killed, member, met, post, post_with, ran, run};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
@@ -63,12 +63,12 @@ async fn a_gateway_sends_requests_to_its_workers() {
 #[tokio::test]
 async fn a_killed_worker_costs_no_request() {
     let (gateway, one, two) = gateway_and_workers().await;
-    one.kill().await;
+    killed(one).await;
     for _ in 0..20 {
         assert_eq!(ran(&run(&gateway, "echo", "hello").await), "worker-2");
     }
     eventually("the killed one is dead", || alive(&gateway) == 2).await;
-    two.kill().await;
+    killed(two).await;
     let answer = run(&gateway, "echo", "hello").await;
     assert_eq!(answer.status, 503);
     assert!(

@@ -9,7 +9,7 @@ use hyper::header::CONTENT_TYPE;
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::Instant;
-use support::{PATIENCE, alone, get, member, met, post, post_with, ran, run};
+use support::{PATIENCE, alone, get, killed, member, met, post, post_with, ran, run};
 
 /// What a node says at one moment.
 struct Scraped(String);
@@ -159,7 +159,7 @@ async fn what_happens_is_counted() {
         later.0
     );
 
-    worker.kill().await;
+    killed(worker).await;
     assert_eq!(run(&gateway, "echo", "hello").await.status, 503);
     let gone = until(&gateway, "it is dead", |scraped| {
         scraped.sum("members", &[r#"status="dead""#]) == 1.0

@@ -9,7 +9,7 @@ use astromeshd::Daemon;
 use mock::{KEY, Mock, Step, answer, openai, settings};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
-use support::{PATIENCE, QUICK, eventually, get, met, post};
+use support::{PATIENCE, QUICK, eventually, get, killed, met, post};
 
 const CHAT: &str = "/v1/chat/completions";
 
@@ -149,7 +149,7 @@ async fn when_the_last_node_with_a_model_dies_that_is_no_missing_model() {
     let two = member("two", &[&gateway], &[openai("p", &blue)]).await;
     met(&[&gateway, &one, &two]).await;
     assert_eq!(ids(&gateway).await, ["blue", "red"]);
-    one.kill().await;
+    killed(one).await;
     assert_eq!(ask(&gateway, "red").await.status, 503);
     assert_eq!(ask(&gateway, "blue").await.status, 200);
     eventually("it is dead", || support::alive(&gateway) == 2).await;

@@ -9,7 +9,7 @@ use hyper::HeaderMap;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use support::{alone, folder_with_agent, get, post_with, ran, run, settings_in};
+use support::{alone, folder_with_agent, get, killed, post_with, ran, run, settings_in};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -47,12 +47,12 @@ async fn peers_are_used_in_turn() {
     assert_eq!(by[..3].iter().collect::<BTreeSet<_>>().len(), 3, "{by:?}");
     assert_eq!(by[..3], by[3..]);
 
-    two.kill().await;
+    killed(two).await;
     for _ in 0..6 {
         assert_ne!(ran(&run(&gateway, "echo", "hello").await), "two");
     }
     one.kill().await;
-    three.kill().await;
+    killed(three).await;
     let answer = run(&gateway, "echo", "hello").await;
     assert_eq!(answer.status, 503);
     assert!(

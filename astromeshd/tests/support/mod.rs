@@ -131,6 +131,13 @@ pub(crate) fn ran(answer: &Answer) -> String {
     ran.node
 }
 
+/// Kills `daemon`, and gives the ends of its connections time to arrive: who asks before that cannot know that it is gone,
+/// and what was sent to it may have been run.
+pub(crate) async fn killed(daemon: Daemon) {
+    daemon.kill().await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+}
+
 /// Waits until `holds`, and fails with `what` if it never does.
 pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
