@@ -29,7 +29,11 @@ pub(super) fn text(name: &str) -> Option<&'static str> {
     found.map(|(_, text)| *text)
 }
 
-/// The names of all profiles.
-pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    PROFILES.iter().map(|(name, _)| *name)
+/// The roles that there are profiles for, in a mesh or without one.
+pub(super) fn roles(in_mesh: bool) -> impl Iterator<Item = &'static str> {
+    let names = PROFILES.iter().map(|(name, _)| *name);
+    names.filter_map(move |name| match name.strip_prefix("mesh-") {
+        Some(role) => in_mesh.then_some(role),
+        None => (!in_mesh).then_some(name),
+    })
 }

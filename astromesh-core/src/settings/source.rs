@@ -263,7 +263,8 @@ impl Source {
             let hint = format!("give a file with --config, or unset {AUTO_CONFIG}");
             return Err(ConfigError::at(format!("{AUTO_CONFIG}=false"), message).with_hint(hint));
         }
-        let role = environment.get(ROLE).unwrap_or("full");
+        let given = environment.get(ROLE);
+        let role = given.unwrap_or("full");
         let mesh = environment.get(MESH_ENABLED).unwrap_or("false");
         let Switch(in_mesh) = read_variable(MESH_ENABLED, mesh)?;
         let name = if in_mesh {
@@ -273,16 +274,15 @@ impl Source {
         };
         let text = profile::text(&name).filter(|_| !role.starts_with("mesh-"));
         let Some(text) = text else {
-            let place = format!(
-                "{ROLE}={} with {MESH_ENABLED}={in_mesh}",
-                role.escape_debug()
-            );
-            let available: Vec<&str> = profile::names().collect();
-            return Err(ConfigError::at(
-                place,
-                format!("there is no profile {}", wording::excerpt(&name)),
-            )
-            .with_hint(format!("available profiles: {}", available.join(", "))));
+            let given = match given {
+                Some(role) => format!("{ROLE}={}", role.escape_debug()),
+                None => format!("{ROLE} not set, so {role},"),
+            };
+            let place = format!("{given} with {MESH_ENABLED}={in_mesh}");
+            let message = format!("there is no profile {}", wording::excerpt(&name));
+            let roles = profile::roles(in_mesh).collect::<Vec<_>>().join(", ");
+            let hint = format!("with that, set {ROLE} to one of: {roles}");
+            return Err(ConfigError::at(place, message).with_hint(hint));
         };
         Ok(Self {
             origin: Origin::BuiltIn(name),
