@@ -212,7 +212,7 @@ impl<T: Transport, C: Timer> Driver<T, C> {
             }
             Output::Report(event) => (self.on_event)(event),
             Output::Changed => {
-                let view = self.node.view();
+                let view = self.node.view_after(&newest(&self.view));
                 *self.view.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&view);
                 (self.on_view)(view);
             }
@@ -257,8 +257,12 @@ impl Handle {
 
     /// The mesh as the node sees it.
     pub fn view(&self) -> Arc<View> {
-        Arc::clone(&self.view.read().unwrap_or_else(PoisonError::into_inner))
+        newest(&self.view)
     }
+}
+
+fn newest(view: &RwLock<Arc<View>>) -> Arc<View> {
+    Arc::clone(&view.read().unwrap_or_else(PoisonError::into_inner))
 }
 
 impl<T, C> fmt::Debug for Driver<T, C> {

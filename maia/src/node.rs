@@ -291,6 +291,11 @@ impl Node {
 
     /// The mesh as this node sees it now.
     pub fn view(&self) -> Arc<View> {
+        self.view_after(&View::default())
+    }
+
+    /// The same for less where the view before is at hand.
+    pub fn view_after(&self, before: &View) -> Arc<View> {
         let others = self
             .table
             .iter()
@@ -308,7 +313,7 @@ impl Node {
             counters: self.counters,
             ..View::default()
         };
-        Arc::new(view.indexed())
+        Arc::new(view.indexed_after(before))
     }
 
     fn seen_self(&self) -> Seen {

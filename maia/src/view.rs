@@ -6,7 +6,7 @@
 use crate::address::Url;
 use crate::id::{Label, Name, NodeId};
 use crate::message::Status;
-use crate::record::Record;
+use crate::record::{Card, Record};
 use crate::time::Instant;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,6 +30,12 @@ pub struct View {
     pub seeds: Vec<SeedView>,
     /// What was turned away so far.
     pub counters: Counters,
+    pub(crate) index: Arc<Index>,
+}
+
+/// Who has what, by place among the members.
+#[derive(Debug, Default)]
+pub(crate) struct Index {
     pub(crate) carriers: BTreeMap<Label, Vec<usize>>,
     pub(crate) providers: BTreeMap<Label, Vec<usize>>,
 }
@@ -147,14 +153,14 @@ impl View {
     /// Everyone who says that it has what is wanted, whatever its status.
     pub fn offering(&self, want: Want<'_>) -> impl Iterator<Item = &Seen> {
         match want {
-            Want::Agent(agent) => self.listed(&self.carriers, agent),
-            Want::Service(service) => self.listed(&self.providers, service),
+            Want::Agent(agent) => self.listed(&self.index.carriers, agent),
+            Want::Service(service) => self.listed(&self.index.providers, service),
         }
     }
 
     /// Every agent that anybody says it runs, in order.
     pub fn agents(&self) -> impl Iterator<Item = &Label> {
-        self.carriers.keys()
+        self.index.carriers.keys()
     }
 
     fn listed<'a>(
@@ -169,19 +175,105 @@ impl View {
     /// Fills in who has what, from the members.
     #[must_use]
     pub fn indexed(mut self) -> Self {
-        self.carriers.clear();
-        self.providers.clear();
-        for (place, seen) in self.members.iter().enumerate() {
-            for agent in &seen.record.card.agents {
-                self.carriers.entry(agent.clone()).or_default().push(place);
+        self.index = Arc::new(Index::of(&self.members));
+        self
+    }
+
+    /// The same where the view before is at hand: mostly nobody has come, gone or changed since, and who has what stays.
+    pub(crate) fn indexed_after(mut self, before: &Self) -> Self {
+        if !cards(&self).eq(cards(before)) {
+            return self.indexed();
+        }
+        self.index = Arc::clone(&before.index);
+        self
+    }
+}
+
+fn cards(view: &View) -> impl Iterator<Item = &Arc<Card>> {
+    view.members.iter().map(|seen| &seen.record.card)
+}
+
+impl Index {
+    fn of(members: &[Seen]) -> Self {
+        let mut index = Self::default();
+        for (place, seen) in members.iter().enumerate() {
+            let card = &seen.record.card;
+            for agent in &card.agents {
+                index.carriers.entry(agent.clone()).or_default().push(place);
             }
-            for service in &seen.record.card.services {
-                self.providers
-                    .entry(service.clone())
-                    .or_default()
-                    .push(place);
+            for service in &card.services {
+                let providers = index.providers.entry(service.clone());
+                providers.or_default().push(place);
             }
         }
-        self
+        index
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Load, Version};
+
+    fn seen(name: &str, agents: &[&str]) -> Seen {
+        let url = Url::new("http://10.0.0.1:8000").expect("an address");
+        let agents = agents.iter().map(|agent| Label::new(agent));
+        let card = Card {
+            name: Name::new(name).expect("a name"),
+            url: url.clone(),
+            services: Vec::new(),
+            agents: agents.collect::<Result<_, _>>().expect("labels"),
+        };
+        Seen {
+            record: Arc::new(Record {
+                id: NodeId::new(name).expect("an id"),
+                version: Version::default(),
+                card: Arc::new(card),
+                load: Load::default(),
+                ext: None,
+            }),
+            url,
+            load_beat: 0,
+            status: Status::Alive,
+            since: Instant::default(),
+            heard: Instant::default(),
+            confirmed: true,
+            cut_off: false,
+            is_me: false,
+            reason: None,
+        }
+    }
+
+    fn view(members: Vec<Seen>) -> View {
+        View {
+            members,
+            ..View::default()
+        }
+    }
+
+    #[test]
+    fn who_has_what_is_found_anew_where_somebody_came_went_or_changed() {
+        let (echo, echo2) = (&["echo"][..], &["echo", "other"][..]);
+        let first = || vec![seen("ann", echo), seen("bob", echo)];
+        let before = view(first()).indexed();
+        let same = view(first()).indexed_after(&before);
+        assert!(Arc::ptr_eq(&same.index, &before.index));
+        let label = Label::new("echo").expect("a label");
+        let other = Label::new("other").expect("a label");
+        for (members, carriers, others) in [
+            (vec![seen("bob", echo)], 1, 0),
+            (vec![seen("ann", echo), seen("bob", echo2)], 2, 1),
+            (vec![seen("ann", &[]), seen("bob", echo)], 1, 0),
+            (
+                vec![seen("a", echo), seen("b", echo), seen("c", echo)],
+                3,
+                0,
+            ),
+            (Vec::new(), 0, 0),
+        ] {
+            let after = view(members).indexed_after(&before);
+            assert_eq!(after.carriers(&label).count(), carriers);
+            assert_eq!(after.carriers(&other).count(), others);
+        }
     }
 }

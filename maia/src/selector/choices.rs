@@ -28,8 +28,8 @@ impl Choices {
             made: BTreeMap::new(),
         };
         let choices = Self {
-            agents: sets.of_all(&view.carriers, &before.agents),
-            services: sets.of_all(&view.providers, &before.services),
+            agents: sets.of_all(&view.index.carriers, &before.agents),
+            services: sets.of_all(&view.index.providers, &before.services),
         };
         sets.seat();
         choices
