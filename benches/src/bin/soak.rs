@@ -53,6 +53,8 @@ fn main() -> ExitCode {
     if let Some(seed) = options.seed {
         (options.from, options.runs) = (seed, 1);
     }
+    // Asked now: in an hour the checkout may be at another one.
+    let commit = commit();
     let start = Instant::now();
     let end = start + Duration::from_secs_f64(options.minutes * 60.0);
     let mut total = run_until(end, &options);
@@ -62,7 +64,7 @@ fn main() -> ExitCode {
             println!("{seed} {hash:016x}");
         }
     } else {
-        print(&total, start.elapsed(), &options);
+        print(&total, &commit, start.elapsed(), &options);
     }
     ExitCode::from(u8::from(!total.broken.is_empty()))
 }
@@ -116,13 +118,13 @@ impl Total {
     }
 }
 
-fn print(total: &Total, elapsed: Duration, options: &Options) {
+fn print(total: &Total, commit: &str, elapsed: Duration, options: &Options) {
     let (took, hours) = (
         elapsed.as_secs_f64(),
         total.virtual_time.as_secs_f64() / 3_600.0,
     );
     let per_second = total.events as f64 / took.max(0.001);
-    println!("Commit {}, {}.\n", commit(), machine());
+    println!("Commit {commit}, {}.\n", machine());
     println!("| seeds | runs | events | virtual hours | took | events/s | runs with a violation |");
     println!("|---|---|---|---|---|---|---|");
     let (first, runs, broken) = (options.from, total.runs, total.broken.len());
