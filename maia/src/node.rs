@@ -294,7 +294,7 @@ impl Node {
         self.view_after(&View::default())
     }
 
-    /// The same for less where the view before is at hand.
+    /// The same for less, where the last view that this node gave is at hand: `before` must be one of its own, unchanged.
     pub fn view_after(&self, before: &View) -> Arc<View> {
         let others = self
             .table
