@@ -131,11 +131,24 @@ pub(crate) fn ran(answer: &Answer) -> String {
     ran.node
 }
 
-/// Kills `daemon`, and gives the ends of its connections time to arrive: who asks before that cannot know that it is gone,
-/// and what was sent to it may have been run.
+/// Kills `daemon`, and waits until the ends of its connections have arrived: who asks before that cannot know that it is
+/// gone, and what was sent to it may have been run.
 pub(crate) async fn killed(daemon: Daemon) {
+    let port = daemon.address().port();
     daemon.kill().await;
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    eventually("its connections have ended", || !is_connected_to(port)).await;
+}
+
+/// Whether anybody on this machine has a connection to that port that it takes for open.
+fn is_connected_to(port: u16) -> bool {
+    const ESTABLISHED: &str = "01";
+    let there = format!(":{port:04X}");
+    let connections = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    connections.lines().any(|connection| {
+        let mut fields = connection.split_whitespace().skip(2);
+        let is_there = fields.next().is_some_and(|remote| remote.ends_with(&there));
+        is_there && fields.next() == Some(ESTABLISHED)
+    })
 }
 
 /// Waits until `holds`, and fails with `what` if it never does.
